@@ -1,0 +1,83 @@
+import type { EndReason } from '../events.ts'
+import type { TenantryError } from '../errors.ts'
+import type { FrontChannel } from '../wire/front-channel.ts'
+import type { ScoreboardReader } from '../wire/scoreboard.ts'
+
+/** How an entry module is served; `auto` looks at what it exports or listens with. */
+export type TenantKind = 'auto' | 'listen' | 'node' | 'fetch'
+
+/** One application of a tenant: the mount path ('' at the root, else '/blog') and its entry, an absolute path. */
+export interface Mount {
+  readonly path: string
+  readonly entry: string
+}
+
+/** What one context may use and how long it may live; 0 is off. Milliseconds and bytes. */
+export interface ContextLimits {
+  readonly startupTimeout: number
+  readonly memoryLimit: number
+  readonly deadlockTimeout: number
+  readonly maxRequests: number
+  readonly maxAge: number
+  readonly terminateTimeout: number
+}
+
+/** Node's permission model for one context: what it may read and write besides its own code. */
+export interface PermissionSpec {
+  readonly read: readonly string[]
+  readonly write: readonly string[]
+}
+
+/** Everything that is needed to start one context. Frozen; plain data. */
+export interface ContextSpec {
+  readonly label: string
+  readonly processGroup: string
+  readonly mounts: readonly Mount[]
+  readonly kind: TenantKind
+  readonly env: Readonly<Record<string, string>>
+  /** Modules imported before the entry, absolute paths or package names seen from the entry. */
+  readonly preload: readonly string[]
+  /** undefined: no permission model. */
+  readonly permission: PermissionSpec | undefined
+  /** The folder an application runs in: what relative settings of the tenant refer to. */
+  readonly directory: string
+  readonly limits: ContextLimits
+}
+
+/**
+ *     starting → spare → serving → draining → exited       any → exited
+ *     any → zombie (terminate() passed its deadline) → exited
+ */
+export type ContextState = 'starting' | 'spare' | 'serving' | 'draining' | 'exited' | 'zombie'
+
+/** How a context ended: why, and with what. `zombie`: its thread outlived terminate(). */
+export interface ContextEnd {
+  readonly reason: EndReason
+  readonly exitCode: number | null
+  readonly error: TenantryError | undefined
+  readonly zombie: boolean
+}
+
+/** ONE context seen from the front: a worker thread now, a daemon's main thread later. */
+export interface Context {
+  readonly id: number
+  readonly spec: ContextSpec
+  readonly state: ContextState
+  /** Read it while the context spins: it is shared memory. */
+  readonly scoreboard: ScoreboardReader
+  /** Requests open on the relay now. */
+  readonly inFlight: number
+  /** The relay into the context; throws ERR_STATE unless serving or draining. */
+  readonly channel: FrontChannel
+  /** Resolves when the application can serve; rejects with ERR_START_FAILED, ERR_START_TIMEOUT and the like. */
+  readonly ready: Promise<void>
+  /** Resolves, never rejects, when the thread is gone or has become a zombie. */
+  readonly ended: Promise<ContextEnd>
+  /** Serving → draining: no new request comes, the application is told. In-flight requests go on. */
+  drain(): void
+  /** Ends the thread; open requests fail with `error`. Idempotent, never rejects, bounded by terminateTimeout. */
+  terminate(reason: EndReason, error?: TenantryError): Promise<ContextEnd>
+}
+
+/** Starts a context. Throws a TenantryError synchronously when no thread can be made. */
+export type CreateContext = (spec: ContextSpec) => Context

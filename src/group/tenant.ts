@@ -1,0 +1,88 @@
+import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
+import type { Label, LabelSpec } from '../label/request-facts.ts'
+
+/** Limits that a tenant may set for itself instead of the runtime's. Durations and sizes as numbers or text ('30s', '64mb'). */
+export interface TenantLimits {
+  readonly startupTimeout?: number | string
+  readonly handlerTimeout?: number | string
+  readonly idleTimeout?: number | string
+  readonly deadlockTimeout?: number | string
+  readonly terminateTimeout?: number | string
+  readonly memoryLimit?: number | string
+  readonly bodyLimit?: number | string
+  readonly maxRequests?: number
+  readonly maxAge?: number | string
+  readonly maxInFlight?: number
+  readonly maxQueue?: number
+}
+
+/** Who is served: an entry module (or several, by mount path) and its settings. What a user writes. */
+export interface Tenant {
+  /** The module that is the application. One of `entry` and `mounts`. */
+  readonly entry?: string | URL
+  /** Mount path → entry module; the longest path that fits wins. */
+  readonly mounts?: Readonly<Record<string, string | URL>>
+  /** Default 'auto'. */
+  readonly kind?: TenantKind
+  readonly applicationGroup?: LabelSpec
+  readonly processGroup?: LabelSpec
+  readonly env?: Readonly<Record<string, string>>
+  readonly preload?: string | readonly string[]
+  /** Node's permission model: true for "read your own folder only", or what else it may read and write. */
+  readonly permission?: boolean | { readonly read?: readonly string[]; readonly write?: readonly string[] }
+  readonly limits?: TenantLimits
+}
+
+/** What a request is held to by its group. Milliseconds and bytes; 0 is off. */
+export interface GroupLimits {
+  readonly handlerTimeout: number
+  readonly idleTimeout: number
+  readonly bodyLimit: number
+  readonly maxInFlight: number
+  readonly maxQueue: number
+}
+
+/** A tenant after its settings were checked and the runtime's defaults filled in. Frozen. */
+export interface ResolvedTenant {
+  /** Longest path first. */
+  readonly mounts: readonly Mount[]
+  readonly kind: TenantKind
+  readonly applicationGroup: Label
+  readonly processGroup: Label
+  readonly env: Readonly<Record<string, string>>
+  readonly preload: readonly string[]
+  readonly permission: PermissionSpec | undefined
+  readonly directory: string
+  readonly contextLimits: ContextLimits
+  readonly groupLimits: GroupLimits
+  /** Changes when the tenant's settings or entry change: a reload compares it. */
+  readonly revision: string
+}
+
+/** A tenant together with the rule that named it: an exact host, `*.domain`, `_default`, or `*` for a function source. */
+export interface FoundTenant {
+  readonly pattern: string
+  readonly tenant: ResolvedTenant
+}
+
+/** Where tenants come from, after resolution. `find` answers at once when it can. */
+export interface TenantDirectory {
+  find(host: string): FoundTenant | undefined | Promise<FoundTenant | undefined>
+  /** The hosts that the source names, as allow-list patterns; undefined when it cannot enumerate them. */
+  patterns(): readonly string[] | undefined
+  /** Tenants that were found but cannot be served, with the reason: they do not stop the others. */
+  problems(): readonly TenantProblem[]
+  /** Reads the source again; returns what changed. A source that cannot change answers with nothing changed. */
+  refresh(): Promise<DirectoryChange>
+}
+
+export interface TenantProblem {
+  readonly pattern: string
+  readonly message: string
+}
+
+export interface DirectoryChange {
+  readonly added: readonly string[]
+  readonly changed: readonly string[]
+  readonly removed: readonly string[]
+}

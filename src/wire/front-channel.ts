@@ -1,0 +1,1 @@
+export interface FrontChannel { readonly open: unknown }
