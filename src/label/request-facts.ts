@@ -41,5 +41,12 @@ export interface LabelSettings {
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
+export type LabelKind = 'global' | 'server' | 'host' | 'resource' | 'env' | 'literal' | 'function'
+
 /** A checked label: expands without allocating anything that lives. Throws ERR_LABEL_INVALID for a value it refuses. */
-export type Label = (facts: RequestFacts, mount: string) => GroupName
+export interface Label {
+  (facts: RequestFacts, mount: string): GroupName
+  readonly kind: LabelKind
+  /** Each mount has a group of its own (`%{RESOURCE}`); else one group serves all mounts of a tenant. */
+  readonly perMount: boolean
+}
