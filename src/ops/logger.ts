@@ -1,0 +1,39 @@
+import { pino, stdTimeFunctions, type Logger, type LoggerOptions } from 'pino'
+import pretty from 'pino-pretty'
+
+/** A pino logger, pino's own options for one, or false for no log. */
+export type LoggerOption = Logger | LoggerOptions | false
+
+export type { Logger }
+
+/** The options of the log that you get without asking. */
+export const DEFAULT_LOGGER: LoggerOptions = Object.freeze({ level: 'info' })
+
+/** Made once, so that several runtimes in one process share one log and no line stands in it twice. */
+let shared: Logger | undefined
+
+/** The logger that an option means; undefined for none. A logger of yours is used as it is. */
+export function openLogger(option: LoggerOption): Logger | undefined {
+  if (option === false) return undefined
+  if (isLogger(option)) return option
+  if (option === DEFAULT_LOGGER) return (shared ??= createLogger(option, process.stdout, process.env))
+  return createLogger(option, process.stdout, process.env)
+}
+
+/**
+ * A logger on a stream: readable lines on a terminal, JSON otherwise.
+ * Colours unless NO_COLOR is set (https://no-color.org: to anything but the empty text).
+ */
+export function createLogger(
+  options: LoggerOptions, stream: { readonly isTTY?: boolean; readonly fd?: number }, env: NodeJS.ProcessEnv,
+): Logger {
+  // ISO time: a line is read by people and by machines, and both know it.
+  const settings: LoggerOptions = { base: null, timestamp: stdTimeFunctions.isoTime, ...options }
+  // Pino's own destination: NOT the stream, which buffers without a bound while its reader is slow.
+  if (stream.isTTY !== true) return pino(settings, pino.destination({ dest: stream.fd ?? 1, sync: true }))
+  return pino(settings, pretty({ destination: stream.fd ?? 1, sync: true, colorize: !env['NO_COLOR'], translateTime: 'SYS:HH:MM:ss.l' }))
+}
+
+function isLogger(option: object): option is Logger {
+  return 'child' in option && typeof option.child === 'function' && 'warn' in option
+}
