@@ -1,0 +1,100 @@
+/**
+ * npm run bench                 every case
+ * npm run bench -- relay        one or more of them
+ *
+ *   --rounds 5 --seconds 5 --warmup 2    how long
+ *   --connections N                      instead of the case's own
+ *   --contenders bare,relay              instead of the case's own; the first is the bound
+ *   --no-save                            leave benchmarks/results/ alone
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { cases, figures } from './cases.mjs'
+import { showSpread, table } from './figures.mjs'
+import { machineFacts } from './machine.mjs'
+import { measure } from './measure.mjs'
+
+const here = (name) => fileURLToPath(new URL(name, import.meta.url))
+
+/** A simulation rather than a measurement, so a program of its own. */
+const PROGRAMS = { policy: here('policy.mjs') }
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '2' },
+    connections: { type: 'string' },
+    contenders: { type: 'string' },
+    'no-save': { type: 'boolean', default: false },
+  },
+})
+
+const known = [...Object.keys(cases), ...Object.keys(PROGRAMS)]
+const unknown = positionals.filter((name) => !known.includes(name))
+if (unknown.length > 0) {
+  console.error(`no such case: ${unknown.join(', ')}; there are ${known.join(', ')}`)
+  process.exit(2)
+}
+
+for (const name of positionals.length > 0 ? positionals : known) {
+  if (name in PROGRAMS) await runProgram(PROGRAMS[name])
+  else await runCase(name)
+}
+
+async function runProgram(file) {
+  if (!existsSync(file)) throw new Error(`${file} is missing`)
+  const [code] = await once(spawn(process.execPath, [file], { stdio: 'inherit' }), 'exit')
+  if (code !== 0) process.exitCode = 1
+}
+
+async function runCase(name) {
+  const machine = machineFacts()
+  const settings = {
+    rounds: count('rounds'),
+    seconds: count('seconds'),
+    warmup: count('warmup'),
+    connections: values.connections === undefined ? undefined : count('connections'),
+    contenders: values.contenders?.split(','),
+  }
+  console.log(`\n# ${name}: ${cases[name].about}`)
+  console.log(`${machine.cpu}, ${machine.processors} processors, Node ${machine.node}, ${machine.generator}\n`)
+  const result = await measure(name, { ...settings, onRound: () => process.stderr.write('.') })
+  process.stderr.write('\n')
+  console.log(`${show(name, result)}\n`)
+  for (const { contender, figure, target, value, kept } of result.targets) {
+    const said = kept === undefined ? 'not measurable here' : kept ? 'kept' : 'MISSED'
+    console.log(`${contender}: ${figures[figure].title} ${target}: ${value?.toFixed(2) ?? '-'}, ${said}`)
+    if (kept === false) process.exitCode = 1
+  }
+  if (values['no-save']) return
+  mkdirSync(here('results'), { recursive: true })
+  const { rounds, seconds, warmup } = settings
+  const text = JSON.stringify({ case: name, machine, run: { rounds, seconds, warmup }, ...result }, undefined, 2)
+  writeFileSync(here(`results/${name}.json`), `${text}\n`)
+}
+
+function show(name, { contenders }) {
+  const { columns } = cases[name]
+  const hasRatio = (column) => figures[column].bytes !== true
+  const head = columns.flatMap((column) => hasRatio(column) ? [figures[column].title, 'ratio'] : [figures[column].title])
+  const rows = contenders.map(({ name: server, figures: own, ratios }, index) => [server, ...columns.flatMap((column) => {
+    const value = showSpread(own[column], figures[column].digits)
+    if (!hasRatio(column)) return [value]
+    return [value, index === 0 ? '1' : showSpread(ratios[column], 2)]
+  })])
+  return table(['server', ...head], rows)
+}
+
+function count(name) {
+  const value = Number(values[name])
+  if (!Number.isInteger(value) || value < 1) {
+    console.error(`--${name} takes a whole number from 1, not ${JSON.stringify(values[name])}`)
+    process.exit(2)
+  }
+  return value
+}
