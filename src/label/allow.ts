@@ -38,7 +38,7 @@ export function createAllowList(patterns: readonly string[] | true): AllowList {
     return exact.get(host) ?? wildcard(host) ?? fallback
   }
 
-  /** Walks up the labels, starting where the longest domain could: a host of 127 labels costs no more than a usual one. */
+  /** Walks up the labels from where the longest domain could start: 127 labels cost no more than a few. */
   function wildcard(host: string): string | undefined {
     if (wildcards.size === 0) return undefined
     let dot = host.indexOf('.', Math.max(1, host.length - longest - 1))

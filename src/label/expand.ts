@@ -83,7 +83,8 @@ function called<T>(run: () => T, what: string): T {
 /** A value of request time, refused unless it can be a group's name. */
 function usable(value: unknown, what: string): string {
   if (typeof value !== 'string') {
-    throw new TenantryError('ERR_LABEL_INVALID', `${what} gave ${value === undefined ? 'nothing' : `a ${typeof value}`}, not text`)
+    const got = value === undefined ? 'nothing' : `a ${typeof value}`
+    throw new TenantryError('ERR_LABEL_INVALID', `${what} gave ${got}, not text`)
   }
   const wrong = fault(value)
   if (wrong !== undefined) throw new TenantryError('ERR_LABEL_INVALID', `${what} gave ${quoted(value)}, which ${wrong}`)
@@ -101,8 +102,8 @@ function fault(text: string): string | undefined {
 
 function unknown(spec: string): TenantryError {
   const hint = /^%\{?ENV/i.test(spec) ? '%{ENV:NAME}' : nearest(spec, KNOWN)
-  const message = `the label ${quoted(spec)} is unknown; the nearest is ${hint} (known: ${KNOWN.join(', ')}, or a literal)`
-  return new TenantryError('ERR_OPTION_INVALID', message)
+  return new TenantryError('ERR_OPTION_INVALID', `the label ${quoted(spec)} is unknown; the nearest is ${hint} `
+    + `(known: ${KNOWN.join(', ')}, or a literal)`)
 }
 
 interface ServerName {
@@ -115,7 +116,8 @@ interface ServerName {
 function serverOf({ serverName, labelPort }: LabelSettings): ServerName {
   const authority = parseAuthority(serverName)
   if (authority === undefined) {
-    throw new TenantryError('ERR_OPTION_INVALID', `serverName: ${quoted(serverName)} is not a host with or without a port`)
+    throw new TenantryError('ERR_OPTION_INVALID',
+      `serverName: ${quoted(serverName)} is not a host, with or without a port`)
   }
   const own = authority.port
   const name = own === undefined ? serverName : serverName.slice(0, serverName.lastIndexOf(':'))

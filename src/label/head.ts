@@ -59,7 +59,8 @@ function fromAuthority(head: RequestHead): Authority {
   if (host !== undefined && host !== head.authority) {
     const beside = parsed(host, 'Host header')
     if (beside.host !== authority.host || beside.port !== authority.port) {
-      throw new TenantryError('ERR_HOST_INVALID', `:authority ${quoted(head.authority)} and Host ${quoted(host)} differ`)
+      const both = `:authority ${quoted(head.authority)} and Host ${quoted(host)}`
+      throw new TenantryError('ERR_HOST_INVALID', `${both} differ`)
     }
   }
   return authority
@@ -84,7 +85,9 @@ function fromTarget(head: RequestHead): Authority | undefined {
 
 function parsed(text: string, what: string): Authority {
   const authority = parseAuthority(text)
-  if (authority === undefined) throw new TenantryError('ERR_HOST_INVALID', `the ${what} ${quoted(text)} is not a valid host`)
+  if (authority === undefined) {
+    throw new TenantryError('ERR_HOST_INVALID', `the ${what} ${quoted(text)} is not a valid host`)
+  }
   return authority
 }
 

@@ -124,8 +124,9 @@ function parseBracketed(text: string): Authority | undefined {
   if (close === -1 || close >= MAX_IPV6) return undefined
   for (let index = 1; index < close; index++) {
     const code = text.charCodeAt(index)
-    const known = isDigit(code) || code === COLON || code === DOT || (code >= 97 && code <= 102) || (code >= 65 && code <= 70)
-    if (!known) return undefined
+    const lower = code | 32
+    const hexadecimal = isDigit(code) || (lower >= 97 && lower <= 102)
+    if (!hexadecimal && code !== COLON && code !== DOT) return undefined
   }
   let port: number | undefined
   if (close + 1 < text.length) {
@@ -201,7 +202,9 @@ function complaint(text: string, ascii: string | undefined): string {
   if (strange !== null) return `has a character that no host has: ${quoted(strange[0])}`
   if (name.length > MAX_NAME) return `is longer than ${MAX_NAME} characters`
   if (labels.includes('')) return 'has two dots in a row'
-  if (labels.some((label) => label.length > MAX_NAME_LABEL)) return `has a part of more than ${MAX_NAME_LABEL} characters`
+  if (labels.some((label) => label.length > MAX_NAME_LABEL)) {
+    return `has a part of more than ${MAX_NAME_LABEL} characters`
+  }
   return 'is neither an IPv4 address nor a name whose last part starts with a letter'
 }
 

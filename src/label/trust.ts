@@ -22,7 +22,7 @@ export interface ClientFacts {
 /** Off (false, 0, undefined), every peer (true), so many hops (a number), or addresses, ranges and their names. */
 export type TrustOption = boolean | number | string | readonly string[] | undefined
 
-/** Answers with `peer` itself where it is not trusted; throws ERR_HOST_INVALID for a malformed forwarded host or port. */
+/** Answers with `peer` itself where that is not trusted; a malformed forwarded host or port is ERR_HOST_INVALID. */
 export type Trust = (peer: ClientFacts, rawHeaders: readonly string[]) => ClientFacts
 
 type IsTrusted = (address: string, hop: number) => boolean
@@ -63,8 +63,10 @@ function compile(option: TrustOption): IsTrusted | undefined {
   }
 }
 
+const RANGE_NAMES: readonly string[] = ['loopback', 'linklocal', 'uniquelocal']
+
 function isRange(text: string): boolean {
-  return text === 'loopback' || text === 'linklocal' || text === 'uniquelocal' || isIP(text.split('/', 1)[0] ?? '') !== 0
+  return RANGE_NAMES.includes(text) || isIP(text.split('/', 1)[0] ?? '') !== 0
 }
 
 function wrong(text: string, cause?: unknown): TenantryError {
