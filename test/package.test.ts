@@ -47,7 +47,7 @@ async function tool(script: string, ...args: string[]): Promise<string> {
     return stdout
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string }
-    throw new Error(`${script} found a fault:\n${stdout}\n${stderr}`, { cause: error })
+    assert.fail(`${script} found a fault:\n${stdout}\n${stderr}`)
   }
 }
 
@@ -57,8 +57,9 @@ test('publint finds nothing wrong with the packed package', async () => {
 })
 
 test('every entry point of the packed package has types that an ES module sees', async () => {
+  // It ends with 1 for a problem; a require() that meets an ES module is none here, and it says so.
   const out = await tool('@arethetypeswrong/cli/dist/index.js', tarball, '--profile', 'esm-only', '--no-emoji')
-  assert.match(out, /No problems found/)
+  for (const path of Object.keys(manifest.exports)) assert.ok(out.includes(`"${path.replace(/^\./, manifest.name)}"`), out)
 })
 
 test('the package holds what its manifest names, and nothing of the workshop', () => {
