@@ -1,1 +1,362 @@
-export interface FrontChannel { readonly open: unknown }
+import { Buffer } from 'node:buffer'
+import { TenantryError } from '../errors.ts'
+import { Flag, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { ReceiveWindow } from './receive-window.ts'
+import { SendWindow } from './send-window.ts'
+import { Outbox } from './outbox.ts'
+import type { Carrier } from './carrier.ts'
+import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
+
+/** What the front hears about one stream. Every text and byte is the context's: the receiver checks its meaning. */
+export interface StreamListener {
+  /** The response head, with the first piece of the body and whether that is all, where they came together. */
+  onHead(text: string, piece: Piece | undefined, end: boolean): void
+  onData(piece: Piece, end: boolean): void
+  onEnd(trailers: string | undefined): void
+  onInfo(text: string): void
+  /** More of the request's body may be sent. */
+  onWritable(): void
+  /** The context gave the stream up: no answer will follow, or, after its end, the rest of the request is not wanted. */
+  onReset(code: ResetCode): void
+  /** The context is gone or has broken the protocol. */
+  onFailure(error: TenantryError): void
+}
+
+/** What the front hears about the context itself. */
+export interface ContextListener {
+  onHello(): void
+  onReady(kinds: readonly string[]): void
+  onFailed(error: ErrorRecord): void
+  /** A frame that no honest context sends: the context must end. */
+  onViolation(what: string): void
+}
+
+/** A request's head as it crosses. */
+export interface OpenHead {
+  readonly connection: number
+  readonly method: string
+  readonly url: string
+  readonly rawHeaders: readonly string[]
+  /** Bits of Flag. */
+  readonly flags: number
+  /** Index into the context's mounts. */
+  readonly mount: number
+  /** No body follows. */
+  readonly end: boolean
+}
+
+/** One request on its way, seen from the front. */
+export class FrontStream {
+  readonly id: number
+  readonly listener: StreamListener
+  /** The head is here; a second one is a violation. */
+  headSeen = false
+  /** The response is complete. The stream lives until the request is, too. */
+  responseEnded = false
+  requestEnded: boolean
+  readonly #channel: FrontChannel
+  readonly #send: SendWindow
+  readonly #receive: ReceiveWindow
+
+  constructor(channel: FrontChannel, outbox: Outbox, id: number, requestEnded: boolean, listener: StreamListener) {
+    this.id = id
+    this.requestEnded = requestEnded
+    this.listener = listener
+    this.#channel = channel
+    this.#send = new SendWindow(outbox, id)
+    this.#receive = new ReceiveWindow(outbox, id)
+  }
+
+  /** A piece of the request's body; false: wait for `onWritable`. */
+  write(piece: Uint8Array): boolean {
+    return this.#send.write(piece)
+  }
+
+  /** The request's body is complete. */
+  end(rawTrailers: readonly string[] | undefined): void {
+    this.#send.end(rawTrailers)
+    this.requestEnded = true
+    if (this.responseEnded) this.#channel.forget(this.id)
+  }
+
+  /** `bytes` of the response have left for the client. */
+  consumed(bytes: number): void {
+    if (!this.responseEnded) this.#receive.consumed(bytes)
+  }
+
+  /** Gives the stream up; the listener hears nothing more. */
+  reset(code: ResetCode): void {
+    this.#send.drop()
+    this.#channel.reset(this.id, code)
+  }
+
+  /** The channel's business: counts against the window. */
+  received(bytes: number): boolean {
+    return this.#receive.receive(bytes)
+  }
+
+  granted(bytes: number): void {
+    if (this.#send.grant(bytes)) this.listener.onWritable()
+  }
+
+  close(): void {
+    this.#send.drop()
+  }
+}
+
+/**
+ * The front's end of one context's relay: makes streams, takes frames apart.
+ *
+ * Everything that arrives is hostile: each field is checked for its type and
+ * its size before it is used, and a frame that no honest context sends ends the
+ * context. Frames for a stream that the front has closed are late, not wrong.
+ */
+export class FrontChannel {
+  readonly #outbox: Outbox
+  readonly #listener: ContextListener
+  readonly #streams = new Map<number, FrontStream>()
+  readonly #connections = new Map<number, () => void>()
+  #nextStream = 1
+  #nextConnection = 1
+  #closed: TenantryError | undefined
+
+  constructor(carrier: Carrier, listener: ContextListener) {
+    this.#outbox = new Outbox(carrier)
+    this.#listener = listener
+  }
+
+  /** Requests under way. */
+  get size(): number {
+    return this.#streams.size
+  }
+
+  load(request: LoadRequest): void {
+    this.#outbox.push([Kind.LOAD, request])
+  }
+
+  drain(): void {
+    this.#outbox.push([Kind.DRAIN])
+  }
+
+  /**
+   * Makes a client's connection known; its number goes into every request on it.
+   * `onDisconnect` runs when the application closes it between requests.
+   */
+  connect(facts: ConnectionFacts, onDisconnect: () => void): number {
+    const connection = this.#nextConnection++
+    this.#connections.set(connection, onDisconnect)
+    this.#outbox.push([Kind.CONNECTION, connection, facts])
+    return connection
+  }
+
+  /** The client's connection is gone, or serves another context now. */
+  disconnect(connection: number): void {
+    if (this.#connections.delete(connection)) this.#outbox.push([Kind.DISCONNECT, connection])
+  }
+
+  open(head: OpenHead, listener: StreamListener): FrontStream {
+    if (this.#closed !== undefined) throw this.#closed
+    const id = this.#nextStream++
+    const stream = new FrontStream(this, this.#outbox, id, head.end, listener)
+    this.#streams.set(id, stream)
+    this.#outbox.push([
+      Kind.OPEN,
+      id,
+      head.end ? 1 : 0,
+      head.connection,
+      head.method,
+      head.url,
+      head.rawHeaders,
+      head.flags,
+      head.mount,
+    ])
+    return stream
+  }
+
+  forget(id: number): void {
+    this.#streams.delete(id)
+  }
+
+  reset(id: number, code: ResetCode): void {
+    if (this.#streams.delete(id)) this.#outbox.push([Kind.RESET, id, code])
+  }
+
+  /** Fails every stream: the context is gone. */
+  close(error: TenantryError): void {
+    if (this.#closed !== undefined) return
+    this.#closed = error
+    const streams = [...this.#streams.values()]
+    this.#streams.clear()
+    this.#connections.clear()
+    for (const stream of streams) {
+      stream.close()
+      stream.listener.onFailure(error)
+    }
+  }
+
+  /** Reads one batch from the context. */
+  receive(batch: unknown): void {
+    if (!Array.isArray(batch)) return this.#violation('a message is not a batch of frames')
+    for (const frame of batch as unknown[]) {
+      if (this.#closed !== undefined) return
+      if (!Array.isArray(frame) || !this.#read(frame)) return this.#violation(`a malformed frame of kind ${kindOf(frame)}`)
+    }
+  }
+
+  #violation(what: string): void {
+    if (this.#closed === undefined) this.#listener.onViolation(what)
+  }
+
+  /** False when the frame is not one that an honest context sends. */
+  #read(frame: Frame): boolean {
+    switch (frame[0]) {
+      case Kind.HEAD:
+        return this.#readHead(frame)
+      case Kind.DATA: {
+        const [, id, end, piece] = frame
+        const stream = this.#find(id)
+        if (stream === undefined) return this.#isLate(id)
+        if (!stream.headSeen || stream.responseEnded || !isPiece(piece) || !stream.received(pieceLength(piece))) return false
+        if (end === 1) this.#finish(stream)
+        stream.listener.onData(piece, end === 1)
+        return true
+      }
+      case Kind.END: {
+        const [, id, trailers] = frame
+        const stream = this.#find(id)
+        if (stream === undefined) return this.#isLate(id)
+        if (!stream.headSeen || stream.responseEnded || !(trailers === undefined || isText(trailers, MAX_HEAD))) return false
+        this.#finish(stream)
+        stream.listener.onEnd(trailers)
+        return true
+      }
+      case Kind.CREDIT: {
+        const [, id, bytes] = frame
+        const stream = this.#find(id)
+        if (stream === undefined) return this.#isLate(id)
+        if (!Number.isSafeInteger(bytes) || (bytes as number) <= 0) return false
+        stream.granted(bytes as number)
+        return true
+      }
+      case Kind.RESET: {
+        const [, id, code] = frame
+        const stream = this.#find(id)
+        if (stream === undefined) return this.#isLate(id)
+        if (!RESET_CODES.includes(code as ResetCode)) return false
+        stream.close()
+        this.#streams.delete(stream.id)
+        stream.listener.onReset(code as ResetCode)
+        return true
+      }
+      case Kind.INFO: {
+        const [, id, text] = frame
+        const stream = this.#find(id)
+        if (stream === undefined) return this.#isLate(id)
+        if (stream.headSeen || !isText(text, MAX_HEAD)) return false
+        stream.listener.onInfo(text)
+        return true
+      }
+      default:
+        return this.#readAboutContext(frame)
+    }
+  }
+
+  #readHead(frame: Frame): boolean {
+    const [, id, end, piece, text] = frame
+    const stream = this.#find(id)
+    if (stream === undefined) return this.#isLate(id)
+    if (stream.headSeen || !isText(text, MAX_HEAD)) return false
+    if (piece !== undefined && (!isPiece(piece) || !stream.received(pieceLength(piece)))) return false
+    stream.headSeen = true
+    if (end === 1) this.#finish(stream)
+    stream.listener.onHead(text, piece, end === 1)
+    return true
+  }
+
+  #readAboutContext(frame: Frame): boolean {
+    switch (frame[0]) {
+      case Kind.DISCONNECT: {
+        if (!Number.isSafeInteger(frame[1])) return false
+        const onDisconnect = this.#connections.get(frame[1] as number)
+        this.#connections.delete(frame[1] as number)
+        onDisconnect?.()
+        return true
+      }
+      case Kind.HELLO: {
+        if (frame[1] !== PROTOCOL_VERSION) return false
+        this.#listener.onHello()
+        return true
+      }
+      case Kind.READY: {
+        const kinds = frame[1]
+        if (!Array.isArray(kinds) || kinds.length > 1024 || !kinds.every((kind) => isText(kind, 64))) return false
+        this.#listener.onReady(kinds as string[])
+        return true
+      }
+      case Kind.FAILED: {
+        const error = readErrorRecord(frame[1])
+        if (error === undefined) return false
+        this.#listener.onFailed(error)
+        return true
+      }
+      default:
+        return false
+    }
+  }
+
+  #find(id: unknown): FrontStream | undefined {
+    return this.#streams.get(id as number)
+  }
+
+  /** A stream that we opened once and have closed since. */
+  #isLate(id: unknown): boolean {
+    return Number.isSafeInteger(id) && (id as number) > 0 && (id as number) < this.#nextStream
+  }
+
+  #finish(stream: FrontStream): void {
+    stream.responseEnded = true
+    if (stream.requestEnded) this.#streams.delete(stream.id)
+  }
+}
+
+/** Flags of a request's head. */
+export function flagsOf(http11: boolean, keepAlive: boolean, upgrade: boolean, expectContinue: boolean): number {
+  return (
+    (http11 ? Flag.HTTP_1_1 : 0) |
+    (keepAlive ? Flag.KEEP_ALIVE : 0) |
+    (upgrade ? Flag.UPGRADE : 0) |
+    (expectContinue ? Flag.EXPECT_CONTINUE : 0)
+  )
+}
+
+/** The bytes a piece has on the wire to the client. */
+export function pieceLength(piece: Piece): number {
+  return typeof piece === 'string' ? Buffer.byteLength(piece) : piece.byteLength
+}
+
+function isText(value: unknown, longest: number): value is string {
+  return typeof value === 'string' && value.length <= longest
+}
+
+function isPiece(value: unknown): value is Piece {
+  return typeof value === 'string' ? value.length <= MAX_PIECE : value instanceof Uint8Array && value.byteLength <= MAX_PIECE
+}
+
+/** Named fields only, each cut to a bounded length. */
+function readErrorRecord(value: unknown): ErrorRecord | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const record = value as Partial<Record<keyof ErrorRecord, unknown>>
+  const text = (field: unknown): string | undefined =>
+    typeof field === 'string' ? field.slice(0, MAX_ERROR_TEXT) : undefined
+  return {
+    name: text(record.name) ?? 'Error',
+    message: text(record.message) ?? '',
+    code: text(record.code),
+    stack: text(record.stack),
+  }
+}
+
+function kindOf(frame: unknown): string {
+  const kind: unknown = Array.isArray(frame) ? frame[0] : undefined
+  return typeof kind === 'number' ? String(kind) : 'unknown'
+}

@@ -1,0 +1,83 @@
+import type http from 'node:http'
+import type net from 'node:net'
+import type tls from 'node:tls'
+import type { ConnectionFacts } from '../wire/frames.ts'
+import type { FrontChannel } from '../wire/front-channel.ts'
+
+/** The client's address where a trusted proxy names it; otherwise the socket's own. */
+export interface ClientFacts {
+  readonly address: string | undefined
+  readonly encrypted: boolean
+}
+
+interface Binding {
+  channel: FrontChannel
+  number: number
+  address: string | undefined
+  encrypted: boolean
+}
+
+const kBinding = Symbol('tenantry.binding')
+
+interface BoundSocket extends net.Socket {
+  [kBinding]?: Binding | undefined
+}
+
+/**
+ * The number under which a context knows a client's connection. Requests of one
+ * keep-alive connection share it, as they share a socket behind node:http. A
+ * connection belongs to one context at a time, the last one it was used for, so
+ * that a client cannot leave a trace in each of a thousand contexts.
+ */
+export function connectionNumber(req: http.IncomingMessage, channel: FrontChannel, client: ClientFacts): number {
+  const socket = req.socket as BoundSocket
+  const bound = socket[kBinding]
+  if (bound !== undefined) {
+    if (bound.channel === channel && bound.address === client.address && bound.encrypted === client.encrypted) {
+      return bound.number
+    }
+    bound.channel.disconnect(bound.number)
+  } else {
+    socket.once('close', onClose)
+  }
+  const number = channel.connect(factsOf(socket, client), () => socket.destroy())
+  socket[kBinding] = { channel, number, ...client }
+  return number
+}
+
+/** An HTTP/2 stream is a connection of its own to the context; the caller disconnects it. */
+export function streamNumber(req: http.IncomingMessage, channel: FrontChannel, client: ClientFacts): number {
+  return channel.connect(factsOf(req.socket, client), () => {})
+}
+
+/** The context has closed its side: the next request gets a new number. */
+export function unbind(req: http.IncomingMessage): void {
+  const socket = req.socket as BoundSocket
+  const bound = socket[kBinding]
+  if (bound === undefined) return
+  bound.channel.disconnect(bound.number)
+  socket[kBinding] = undefined
+  socket.off('close', onClose)
+}
+
+function onClose(this: BoundSocket): void {
+  const bound = this[kBinding]
+  if (bound === undefined) return
+  this[kBinding] = undefined
+  bound.channel.disconnect(bound.number)
+}
+
+function factsOf(socket: net.Socket, client: ClientFacts): ConnectionFacts {
+  const secure = socket as Partial<tls.TLSSocket>
+  return {
+    remoteAddress: client.address,
+    remotePort: socket.remotePort,
+    remoteFamily: socket.remoteFamily,
+    localAddress: socket.localAddress,
+    localPort: socket.localPort,
+    encrypted: client.encrypted,
+    servername: typeof secure.servername === 'string' ? secure.servername : undefined,
+    alpnProtocol: secure.alpnProtocol ?? undefined,
+    tlsProtocol: secure.getProtocol?.() ?? undefined,
+  }
+}

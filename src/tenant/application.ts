@@ -1,0 +1,99 @@
+import http from 'node:http'
+import { Flag } from '../wire/frames.ts'
+import { nodeHandler } from './fetch.ts'
+import { builtInConnectionListener } from './node-internals.ts'
+import type { ClientConnection } from './connection.ts'
+import type { Exchange } from './exchange.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { ResponseInternals } from './node-internals.ts'
+import type { RequestHead } from '../wire/tenant-channel.ts'
+
+/** How an application is called: found by what its entry exports or listens with. */
+export interface Application {
+  readonly kind: 'listen' | 'node' | 'fetch'
+  /** The server whose handlers serve, where there is one: upgrades and its events go there. */
+  readonly server: http.Server | undefined
+  handle(exchange: Exchange, head: RequestHead): void
+}
+
+type NodeHandler = (req: http.IncomingMessage, res: http.ServerResponse) => unknown
+type Wanted = 'auto' | 'listen' | 'node' | 'fetch'
+
+/** What a module exports, if it can be served; undefined means: wait for it to listen. */
+export async function fromExports(exported: unknown, wanted: Wanted, lifecycle: Lifecycle): Promise<Application | undefined> {
+  if (wanted === 'listen') return undefined
+  for (const candidate of candidates(exported)) {
+    if (wanted !== 'node' && hasMethod(candidate, 'fetch')) {
+      return fromHandler('fetch', nodeHandler((request, context) => candidate.fetch(request, process.env, context), lifecycle))
+    }
+    if (wanted === 'fetch') continue
+    if (candidate instanceof http.Server) return fromServer('node', candidate)
+    if (typeof candidate === 'function') return fromHandler('node', candidate as NodeHandler)
+    // Koa: its handler is made by callback().
+    if (hasMethod(candidate, 'callback') && hasMethod(candidate, 'use')) {
+      return fromHandler('node', candidate.callback() as NodeHandler)
+    }
+    // Fastify: ready() runs its plugins; its own server then has the handlers, upgrade included.
+    if (hasMethod(candidate, 'ready') && hasMethod(candidate, 'inject')) {
+      await candidate.ready()
+      const { server } = candidate as unknown as { server: http.Server }
+      return fromServer('node', server)
+    }
+  }
+  return undefined
+}
+
+export function fromServer(kind: 'listen' | 'node', server: http.Server): Application {
+  return {
+    kind,
+    server,
+    handle(exchange, head) {
+      const { req, res, connection } = exchange
+      if (connection.server !== server) announce(server, connection)
+      exchange.countOn(server)
+      if (head.flags & Flag.EXPECT_CONTINUE) {
+        const internals = res as unknown as ResponseInternals
+        internals._expect_continue = true
+        if (server.listenerCount('checkContinue') > 0) {
+          server.emit('checkContinue', req, res)
+          return
+        }
+        res.writeContinue()
+      } else if (req.headers.expect !== undefined && req.httpVersion === '1.1') {
+        if (server.emit('checkExpectation', req, res)) return
+        res.writeHead(417)
+        res.end()
+        return
+      }
+      server.emit('request', req, res)
+    },
+  }
+}
+
+/** 'connection' listeners hear of a client once, except http.Server's own, which would start a parser. */
+function announce(server: http.Server, connection: ClientConnection): void {
+  connection.server = server
+  for (const listener of server.listeners('connection')) {
+    if (listener !== builtInConnectionListener) listener.call(server, connection)
+  }
+}
+
+function fromHandler(kind: 'node' | 'fetch', handler: NodeHandler): Application {
+  const server = http.createServer(handler)
+  return { ...fromServer('node', server), kind }
+}
+
+/** Default export, named exports, and the default export inside a CommonJS module compiled from ESM. */
+function* candidates(exported: unknown): Generator<object> {
+  const inner = isObject(exported) ? (exported as { default?: unknown }).default : undefined
+  const innermost = isObject(inner) ? (inner as { default?: unknown }).default : undefined
+  for (const candidate of [inner, innermost, exported]) if (isObject(candidate)) yield candidate
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
+}
+
+function hasMethod<N extends string>(value: object, name: N): value is Record<N, (...args: unknown[]) => unknown> {
+  return typeof (value as Record<string, unknown>)[name] === 'function'
+}

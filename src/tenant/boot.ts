@@ -1,0 +1,49 @@
+import v8 from 'node:v8'
+import { PortCarrier } from '../wire/carrier.ts'
+import { Scoreboard } from '../wire/scoreboard.ts'
+import { Service } from './service.ts'
+import { harden } from './harden.ts'
+import type { MessagePort } from 'node:worker_threads'
+
+/** What the front hands to a new thread. */
+export interface BootRequest {
+  readonly port: MessagePort
+  readonly scoreboard: SharedArrayBuffer
+}
+
+/** How often a context writes its heartbeat and its memory to the scoreboard. */
+export const HEARTBEAT_INTERVAL = 500
+
+/**
+ * The entry of a context's thread. Everything this module reaches is loaded by
+ * every tenant, so it imports no package and the architecture test keeps a
+ * budget on it. Never returns: the thread ends with the process's own exit.
+ */
+export default async function boot({ port, scoreboard: buffer }: BootRequest): Promise<never> {
+  // Tinypool's own ports keep the thread alive for ever: an application that ends on its own must be able to.
+  const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): { unref?(): void }[] }
+  for (const handle of handles.call(process)) handle.unref?.()
+  harden()
+  const scoreboard = new Scoreboard(buffer)
+  beat(scoreboard)
+  setInterval(beat, HEARTBEAT_INTERVAL, scoreboard).unref()
+  let service: Service | undefined
+  const carrier = new PortCarrier(
+    port,
+    (batch) => service?.channel.receive(batch),
+    // The front is gone, and with it every client.
+    () => process.exit(),
+  )
+  service = new Service(carrier, scoreboard, {
+    ref: () => port.ref(),
+    unref: () => port.unref(),
+  })
+  return await new Promise<never>(() => {})
+}
+
+function beat(scoreboard: Scoreboard): void {
+  const heap = v8.getHeapStatistics()
+  scoreboard.write('heapUsed', heap.used_heap_size)
+  scoreboard.write('external', heap.external_memory)
+  scoreboard.write('heartbeat', Date.now())
+}

@@ -1,0 +1,250 @@
+import { Buffer } from 'node:buffer'
+import http from 'node:http'
+import { Flag } from '../wire/frames.ts'
+import { countConnection } from './listen.ts'
+import { connectionReset, kNeedDrain, originalFinish, originalStoreHeader } from './node-internals.ts'
+import type { ClientConnection, ConnectionOwner } from './connection.ts'
+import type { RequestInternals, ResponseInternals } from './node-internals.ts'
+import type { Piece, ResetCode } from '../wire/frames.ts'
+import type { RequestHead, RequestListener, TenantStream } from '../wire/tenant-channel.ts'
+
+/** Links a request and a response to their exchange without a closure for each. */
+const kExchange = Symbol('tenantry.exchange')
+
+interface Request extends RequestInternals {
+  [kExchange]: Exchange
+}
+
+interface Response extends ResponseInternals {
+  [kExchange]: Exchange
+}
+
+/** Totals that the context writes to its scoreboard. */
+export interface ExchangeTotals {
+  started(): void
+  ended(bytesIn: number, bytesOut: number): void
+}
+
+/**
+ * One request and its response inside a context: a real IncomingMessage and a
+ * real ServerResponse on the client's connection, with their last step, the
+ * write to the socket, replaced by frames.
+ *
+ * The replaced methods are own properties, because frameworks put their own
+ * prototypes on both objects (Express does, for each request).
+ */
+export class Exchange implements RequestListener, ConnectionOwner {
+  readonly req: http.IncomingMessage
+  readonly res: http.ServerResponse
+  readonly connection: ClientConnection
+  readonly #stream: TenantStream
+  readonly #totals: ExchangeTotals
+  readonly #req: Request
+  readonly #res: Response
+  #bytesIn = 0
+  #bytesOut = 0
+  #unread = 0
+  #over = false
+  #server: http.Server | undefined
+
+  constructor(
+    head: RequestHead,
+    stream: TenantStream,
+    connection: ClientConnection,
+    keepAliveTimeout: number,
+    totals: ExchangeTotals,
+  ) {
+    this.#stream = stream
+    this.#totals = totals
+    this.connection = connection
+    const req = new http.IncomingMessage(connection) as Request
+    req[kExchange] = this
+    req._read = readBody
+    req.httpVersionMajor = 1
+    req.httpVersionMinor = head.flags & Flag.HTTP_1_1 ? 1 : 0
+    req.httpVersion = head.flags & Flag.HTTP_1_1 ? '1.1' : '1.0'
+    req._addHeaderLines(head.rawHeaders, head.rawHeaders.length)
+    req.method = head.method
+    req.url = head.url
+    const res = new http.ServerResponse(req) as unknown as Response
+    res[kExchange] = this
+    res._storeHeader = storeHeader
+    res._send = send
+    res._writeRaw = writeRaw
+    res._finish = finish
+    res._keepAliveTimeout = keepAliveTimeout
+    res.shouldKeepAlive = (head.flags & Flag.KEEP_ALIVE) !== 0
+    this.req = this.#req = req
+    this.res = this.#res = res
+    connection.owner = this
+    res.assignSocket(connection)
+    res.on('finish', onFinish)
+    stream.listener = this
+    totals.started()
+  }
+
+  /** After the application has been called: a request without a body is complete, as behind node:http. */
+  begin(head: RequestHead): void {
+    if (!head.hasBody) this.onEnd(undefined)
+  }
+
+  /** Counts as one of the server's connections until it is over, so that `server.close()` waits for it. */
+  countOn(server: http.Server): void {
+    this.#server = server
+    countConnection(server, 1)
+  }
+
+  // What the front says.
+
+  onData(piece: Piece): void {
+    const bytes = typeof piece === 'string' ? Buffer.from(piece) : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+    this.#bytesIn += bytes.byteLength
+    this.#unread += bytes.byteLength
+    if (!this.#req.readableEnded && !this.#req.destroyed) this.#req.push(bytes)
+  }
+
+  onEnd(rawTrailers: readonly string[] | undefined): void {
+    const req = this.#req
+    if (req.complete) return
+    req.complete = true
+    if (rawTrailers !== undefined) req._addHeaderLines(rawTrailers, rawTrailers.length)
+    req.push(null)
+  }
+
+  onReset(_code: ResetCode): void {
+    this.connection.owner = undefined
+    this.connection.closeFromFront()
+    this.#abort()
+  }
+
+  onDrain(): void {
+    const res = this.#res as Response & Record<symbol, unknown>
+    res.outputSize = 0
+    if (kNeedDrain !== undefined && !res.finished && res[kNeedDrain] === true) {
+      res[kNeedDrain] = false
+      res.emit('drain')
+    }
+  }
+
+  // What the application does.
+
+  /** req.destroy(), res.destroy() and socket.destroy() all arrive here: the client sees a connection that breaks off. */
+  onDestroy(): void {
+    this.#stream.reset('destroyed')
+    this.#abort()
+  }
+
+  readMore(): void {
+    const read = this.#unread
+    this.#unread = 0
+    if (read > 0) this.#stream.consumed(read)
+  }
+
+  sendHead(): void {
+    this.#res._headerSent = true
+    this.#stream.head(this.#res._header as string)
+  }
+
+  sendBody(data: string | Uint8Array, encoding: unknown, callback: (() => void) | undefined): boolean {
+    const piece = typeof data !== 'string' || isUtf8(encoding) ? data : Buffer.from(data, encoding as BufferEncoding)
+    this.#bytesOut += typeof piece === 'string' ? piece.length : piece.byteLength
+    const more = this.#stream.write(piece, callback)
+    this.#res.outputSize = this.#stream.waitingBytes
+    return more
+  }
+
+  sendInfo(text: string): void {
+    this.#stream.info(text)
+  }
+
+  sendEnd(): void {
+    const trailer = this.#res._trailer
+    this.#stream.end(trailer === '' ? undefined : trailer)
+  }
+
+  finished(): void {
+    const req = this.#req
+    if (!req._consuming && !req._readableState.resumeScheduled) {
+      req._dump()
+      // Nobody will read the rest: stop the upload instead of draining it.
+      if (!req.complete) {
+        this.#stream.reset('unread')
+        this.onEnd(undefined)
+      }
+    }
+    this.connection.owner = undefined
+    this.#res.detachSocket(this.connection)
+    process.nextTick(emitClose, this.#res)
+    this.#end()
+  }
+
+  get gone(): boolean {
+    return this.connection.destroyed
+  }
+
+  #abort(): void {
+    if (this.#over) return
+    this.#req.destroy(connectionReset())
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    if (this.#server !== undefined) countConnection(this.#server, -1)
+    this.#totals.ended(this.#bytesIn, this.#bytesOut)
+  }
+}
+
+function readBody(this: Request): void {
+  if (!this._consuming) {
+    this._readableState.readingMore = false
+    this._consuming = true
+  }
+  this[kExchange].readMore()
+}
+
+/** The head is made by node:http itself; only the chunked framing is the front's. */
+function storeHeader(this: Response, firstLine: string, headers: unknown): void {
+  originalStoreHeader.call(this, firstLine, headers)
+  this.chunkedEncoding = false
+}
+
+function send(this: Response, data: string | Uint8Array, encoding?: unknown, callback?: unknown): boolean {
+  const exchange = this[kExchange]
+  if (exchange.gone) return false
+  if (!this._headerSent && this._header !== null) exchange.sendHead()
+  const done = (typeof encoding === 'function' ? encoding : callback) as (() => void) | null | undefined
+  if (data.length === 0 && this.outputSize === 0) {
+    if (typeof done === 'function') process.nextTick(done)
+    return true
+  }
+  return exchange.sendBody(data, encoding, done ?? undefined)
+}
+
+/** Called by node:http for 1xx heads only, once `_send` is ours. */
+function writeRaw(this: Response, data: string | Uint8Array, _encoding?: unknown, callback?: unknown): boolean {
+  this[kExchange].sendInfo(typeof data === 'string' ? data : Buffer.from(data).toString('latin1'))
+  if (typeof callback === 'function') process.nextTick(callback as () => void)
+  return true
+}
+
+function finish(this: Response): void {
+  originalFinish.call(this)
+  this[kExchange].sendEnd()
+}
+
+function onFinish(this: http.ServerResponse): void {
+  ;(this as Response)[kExchange].finished()
+}
+
+function emitClose(res: Response): void {
+  if (res._closed) return
+  res.destroyed = true
+  res._closed = true
+  res.emit('close')
+}
+
+function isUtf8(encoding: unknown): boolean {
+  return encoding === undefined || encoding === null || encoding === 'utf8' || encoding === 'utf-8' || typeof encoding === 'function'
+}

@@ -1,0 +1,72 @@
+import inspector from 'node:inspector'
+import { syncBuiltinESMExports } from 'node:module'
+import os from 'node:os'
+import v8 from 'node:v8'
+import workerThreads from 'node:worker_threads'
+
+/** Functions of `process` that reach beyond the thread; see docs/security.md. */
+const PROCESS_ESCAPES = [
+  'binding',
+  '_linkedBinding',
+  '_kill',
+  '_debugProcess',
+  '_debugEnd',
+  '_getActiveHandles',
+  '_getActiveRequests',
+] as const
+
+const V8_ESCAPES = [
+  'setFlagsFromString',
+  'setHeapSnapshotNearHeapLimit',
+  'writeHeapSnapshot',
+  'getHeapSnapshot',
+  'takeCoverage',
+  'stopCoverage',
+] as const
+
+function refuse(name: string): () => never {
+  return () => {
+    throw new Error(`${name} is not available in a Tenantry context: it acts on the whole process`)
+  }
+}
+
+/**
+ * The hardened profile that costs applications nothing: what acts on the whole
+ * process, or reaches other threads, is taken away before tenant code loads.
+ * Fault isolation, not a sandbox: descriptors by number and the network stay.
+ */
+export function harden(): void {
+  const own = process as unknown as Record<string, unknown>
+  for (const name of PROCESS_ESCAPES) if (typeof own[name] === 'function') own[name] = refuse(`process.${name}`)
+  delete own['report']
+  delete own['__tinypool_state__']
+  process.kill = killOwnContext(process.kill.bind(process))
+
+  const engine = v8 as unknown as Record<string, unknown>
+  for (const name of V8_ESCAPES) if (typeof engine[name] === 'function') engine[name] = refuse(`v8.${name}`)
+
+  // A message on it breaks Tinypool, and a closed port is what a main thread has: none.
+  workerThreads.parentPort?.close()
+  const threads = workerThreads as unknown as Record<string, unknown>
+  threads['parentPort'] = null
+  threads['workerData'] = null
+  threads['postMessageToThread'] = refuse('worker_threads.postMessageToThread')
+  // One bus for the whole process: tenants would hear each other.
+  threads['BroadcastChannel'] = undefined
+  delete (globalThis as unknown as Record<string, unknown>)['BroadcastChannel']
+  // Would run code in the front. (Loading node:inspector here costs 0.2 ms.)
+  delete (inspector.Session.prototype as { connectToMainThread?: unknown }).connectToMainThread
+  syncBuiltinESMExports()
+}
+
+/** `kill(process.pid)` would end every tenant; it ends this context, as it would end a process of its own. */
+function killOwnContext(kill: typeof process.kill): typeof process.kill {
+  return (pid, signal = 'SIGTERM') => {
+    if (pid > 0 && pid !== process.pid) return kill(pid, signal)
+    if (signal === 0) return true
+    const name = signal as NodeJS.Signals
+    if (name !== 'SIGKILL' && process.emit(name, name)) return true
+    const number = typeof signal === 'number' ? signal : (os.constants.signals[name] ?? 0)
+    process.exit(128 + number)
+  }
+}

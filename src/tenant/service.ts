@@ -1,0 +1,162 @@
+import { Flag } from '../wire/frames.ts'
+import { TenantChannel } from '../wire/tenant-channel.ts'
+import { ClientConnection } from './connection.ts'
+import { Exchange } from './exchange.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { loadApplications } from './load.ts'
+import { Tunnel } from './tunnel.ts'
+import type { Application } from './application.ts'
+import type { ExchangeTotals } from './exchange.ts'
+import type { Carrier } from '../wire/carrier.ts'
+import type { ConnectionFacts, ErrorRecord, LoadRequest } from '../wire/frames.ts'
+import type { FrontListener, RequestHead, TenantStream } from '../wire/tenant-channel.ts'
+import type { Scoreboard } from '../wire/scoreboard.ts'
+
+/** Whether waiting for the front keeps the thread alive. */
+export interface Liveness {
+  ref(): void
+  unref(): void
+}
+
+/** What a context does: loads its applications, gives each request to one, drains, ends. */
+export class Service implements FrontListener, ExchangeTotals {
+  readonly channel: TenantChannel
+  readonly #scoreboard: Scoreboard
+  readonly #liveness: Liveness
+  readonly #lifecycle = new Lifecycle()
+  readonly #connections = new Map<number, ClientConnection>()
+  #applications: readonly Application[] = []
+  #mounts: LoadRequest['mounts'] = []
+  #keepAliveTimeout = 0
+  #inFlight = 0
+  #draining = false
+
+  constructor(carrier: Carrier, scoreboard: Scoreboard, liveness: Liveness) {
+    this.#scoreboard = scoreboard
+    this.#liveness = liveness
+    this.channel = new TenantChannel(carrier, this)
+    this.channel.hello()
+  }
+
+  onLoad(request: LoadRequest): void {
+    this.#mounts = request.mounts
+    this.#keepAliveTimeout = request.keepAliveTimeout
+    // While it loads, only the application's own work keeps the thread alive: one
+    // that will never listen ends by itself, as it would under `node entry`.
+    this.#liveness.unref()
+    loadApplications(request, this.#lifecycle).then(
+      (applications) => {
+        this.#applications = applications
+        this.#liveness.ref()
+        this.#scoreboard.write('lastActivity', Date.now())
+        this.channel.ready(applications.map((application) => application.kind))
+        for (const { server } of applications) server?.once('close', () => this.#onServerClosed())
+      },
+      (error: unknown) => this.channel.failed(recordOf(error)),
+    )
+  }
+
+  onConnection(number: number, facts: ConnectionFacts): void {
+    this.#connections.set(number, this.#connect(facts, number))
+    this.#scoreboard.write('connections', this.#connections.size)
+  }
+
+  onDisconnect(number: number): void {
+    this.#connections.get(number)?.closeFromFront()
+    this.#forget(number)
+  }
+
+  onRequest(head: RequestHead, stream: TenantStream): void {
+    const shared = this.#connections.get(head.connection) as ClientConnection
+    const application = this.#applications[head.mount] as Application
+    const mount = this.#mounts[head.mount]?.path ?? ''
+    if (head.flags & Flag.UPGRADE) {
+      Tunnel.open(head, stream, new ClientConnection(shared.facts, () => {}), application, this)
+      return
+    }
+    // Pipelined requests overlap; a response owns its socket, so the second one gets its own.
+    const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#connect(shared.facts, undefined)
+    const exchange = new Exchange(head, stream, connection, this.#keepAliveTimeout, this)
+    if (mount !== '') enterMount(exchange.req, mount)
+    application.handle(exchange, head)
+    exchange.begin(head)
+  }
+
+  /** No request will follow: finish, tell the application as a process manager would, and end. */
+  onDrain(): void {
+    this.#draining = true
+    if (this.#inFlight === 0) this.#finish()
+  }
+
+  started(): void {
+    this.#inFlight++
+    this.#scoreboard.write('inFlight', this.#inFlight)
+  }
+
+  ended(bytesIn: number, bytesOut: number): void {
+    this.#inFlight--
+    this.#scoreboard.write('inFlight', this.#inFlight)
+    this.#scoreboard.add('served', 1)
+    this.#scoreboard.add('bytesIn', bytesIn)
+    this.#scoreboard.add('bytesOut', bytesOut)
+    this.#scoreboard.write('lastActivity', Date.now())
+    if (this.#draining && this.#inFlight === 0) this.#finish()
+  }
+
+  #connect(facts: ConnectionFacts, number: number | undefined): ClientConnection {
+    return new ClientConnection(facts, () => {
+      if (number === undefined || !this.#connections.has(number)) return
+      this.#forget(number)
+      this.channel.disconnect(number)
+    })
+  }
+
+  #forget(number: number): void {
+    this.#connections.delete(number)
+    this.#scoreboard.write('connections', this.#connections.size)
+  }
+
+  /** The application stopped listening: without other work of its own, the thread ends as a process would. */
+  #onServerClosed(): void {
+    if (this.#applications.some(({ server }) => server?.listening === true)) return
+    this.#liveness.unref()
+  }
+
+  #finish(): void {
+    this.channel.flush()
+    this.#lifecycle.settled().then(
+      () => {
+        // What it would hear from a process manager; without a listener the default is to end.
+        if (!process.emit('SIGTERM', 'SIGTERM')) process.exit()
+      },
+      () => process.exit(1),
+    )
+  }
+}
+
+/** The application sees `url` below its mount, and the mount where Express puts it. */
+function enterMount(req: object, mount: string): void {
+  const request = req as { url: string; baseUrl?: string; originalUrl?: string }
+  const rest = request.url.slice(mount.length)
+  request.originalUrl = request.url
+  request.baseUrl = mount
+  request.url = rest.startsWith('/') ? rest : `/${rest}`
+}
+
+/** Whatever was thrown, as plain data; getters of a hostile error may throw, too. */
+function recordOf(thrown: unknown): ErrorRecord {
+  const read = (name: string): string | undefined => {
+    try {
+      const value = (thrown as Record<string, unknown>)[name]
+      return typeof value === 'string' ? value : undefined
+    } catch {
+      return undefined
+    }
+  }
+  return {
+    name: read('name') ?? 'Error',
+    message: read('message') ?? String(thrown),
+    code: read('code'),
+    stack: read('stack'),
+  }
+}

@@ -1,0 +1,103 @@
+import { Buffer } from 'node:buffer'
+import http from 'node:http'
+import type { Application } from './application.ts'
+import type { ClientConnection, ConnectionOwner } from './connection.ts'
+import type { ExchangeTotals } from './exchange.ts'
+import type { RequestInternals } from './node-internals.ts'
+import type { Piece, ResetCode } from '../wire/frames.ts'
+import type { RequestHead, RequestListener, TenantStream } from '../wire/tenant-channel.ts'
+
+/**
+ * An upgraded connection inside a context: the bytes of the stream are the bytes
+ * of the socket, both ways, with back-pressure and half-close.
+ */
+export class Tunnel implements RequestListener, ConnectionOwner {
+  readonly #stream: TenantStream
+  readonly #connection: ClientConnection
+  readonly #totals: ExchangeTotals
+  #bytesIn = 0
+  #bytesOut = 0
+  #unread = 0
+  #over = false
+
+  private constructor(stream: TenantStream, connection: ClientConnection, totals: ExchangeTotals) {
+    this.#stream = stream
+    this.#connection = connection
+    this.#totals = totals
+    connection.owner = this
+    connection.once('close', () => this.#end())
+    stream.listener = this
+    totals.started()
+  }
+
+  static open(
+    head: RequestHead,
+    stream: TenantStream,
+    connection: ClientConnection,
+    application: Application,
+    totals: ExchangeTotals,
+  ): void {
+    new Tunnel(stream, connection, totals)
+    // An empty head tells the front that the stream is a tunnel from here on.
+    stream.head('')
+    const req = new http.IncomingMessage(connection) as RequestInternals
+    req.httpVersionMajor = 1
+    req.httpVersionMinor = 1
+    req.httpVersion = '1.1'
+    req._addHeaderLines(head.rawHeaders, head.rawHeaders.length)
+    req.method = head.method
+    req.url = head.url
+    req.upgrade = true
+    req.complete = true
+    req.push(null)
+    const event = head.method === 'CONNECT' ? 'connect' : 'upgrade'
+    // node:http destroys the connection of an upgrade that nobody wants.
+    if (application.server?.emit(event, req, connection, Buffer.alloc(0)) !== true) connection.destroy()
+  }
+
+  onData(piece: Piece): void {
+    const bytes = typeof piece === 'string' ? Buffer.from(piece) : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+    this.#bytesIn += bytes.byteLength
+    this.#unread += bytes.byteLength
+    if (this.#connection.push(bytes)) this.read()
+  }
+
+  onEnd(): void {
+    this.#connection.push(null)
+  }
+
+  onReset(_code: ResetCode): void {
+    this.#connection.owner = undefined
+    this.#connection.closeFromFront()
+    this.#end()
+  }
+
+  onDrain(): void {}
+
+  read(): void {
+    const read = this.#unread
+    this.#unread = 0
+    if (read > 0) this.#stream.consumed(read)
+  }
+
+  write(bytes: Uint8Array, done: (error?: Error | null) => void): void {
+    this.#bytesOut += bytes.byteLength
+    this.#stream.write(bytes, () => done())
+  }
+
+  end(done: (error?: Error | null) => void): void {
+    this.#stream.end(undefined)
+    done()
+  }
+
+  onDestroy(): void {
+    this.#stream.reset('destroyed')
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#totals.ended(this.#bytesIn, this.#bytesOut)
+  }
+}

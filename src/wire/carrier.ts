@@ -1,0 +1,46 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { Frame } from './frames.ts'
+
+/** What moves batches: a message port now, a Unix socket for a daemon. */
+export interface Carrier {
+  /** Never throws: a carrier that is closed drops the batch, and `onClose` has said so. */
+  post(batch: Frame[], transfer: ArrayBuffer[]): void
+  close(): void
+}
+
+/**
+ * A carrier on one end of a MessageChannel. Works between threads and, for
+ * tests, within one. `onBatch` receives whatever the other side posted: it is
+ * the reader's task to check it.
+ */
+export class PortCarrier implements Carrier {
+  readonly #port: MessagePort
+  #closed = false
+
+  constructor(port: MessagePort, onBatch: (batch: unknown) => void, onClose: () => void) {
+    this.#port = port
+    port.on('message', onBatch)
+    port.once('close', () => {
+      this.#closed = true
+      onClose()
+    })
+    // A message that cannot be deserialised carries nothing we could use.
+    port.on('messageerror', () => this.close())
+  }
+
+  post(batch: Frame[], transfer: ArrayBuffer[]): void {
+    if (this.#closed) return
+    if (transfer.length === 0) this.#port.postMessage(batch)
+    else this.#port.postMessage(batch, transfer)
+  }
+
+  /** An idle relay does not keep the front's process alive. */
+  unref(): void {
+    this.#port.unref()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#port.close()
+  }
+}

@@ -1,0 +1,139 @@
+import { Buffer } from 'node:buffer'
+import { Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
+import type { Frame, Piece } from './frames.ts'
+import type { Outbox } from './outbox.ts'
+
+/** Bytes up to this are cloned: for so few, moving the memory costs more than copying it again. */
+const CLONE_LIMIT = 2 * 1024
+
+interface Waiting {
+  readonly bytes: Uint8Array
+  readonly sent: (() => void) | undefined
+}
+
+/**
+ * The sending half of one stream in one direction: never more than WINDOW bytes
+ * beyond what the receiver has read. What has to wait stays by reference in the
+ * sender's memory; `write` answers false meanwhile, as a socket's does.
+ *
+ * Bytes are copied to an exact-size array of their own first: the memory of a
+ * pooled Buffer is shared, and cloning it would ship its whole slab, with
+ * other tenants' bytes in it.
+ */
+export class SendWindow {
+  readonly #outbox: Outbox
+  readonly #id: number
+  #credit = WINDOW
+  #waiting: Waiting[] = []
+  #waitingBytes = 0
+  #last: Frame | undefined
+  #lastTurn = -1
+
+  constructor(outbox: Outbox, id: number) {
+    this.#outbox = outbox
+    this.#id = id
+  }
+
+  /** Bytes that wait for credit. */
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  /** A frame with an empty piece slot: the first data of the same turn rides in it. */
+  lead(frame: Frame): void {
+    this.#outbox.push(frame)
+    this.#last = frame
+    this.#lastTurn = this.#outbox.turn
+  }
+
+  /** False when data waits for credit: `grant` will answer true once it is gone. `sent` runs when the last byte left. */
+  write(piece: Piece, sent?: () => void): boolean {
+    if (piece.length === 0 && this.#waitingBytes === 0) {
+      if (sent !== undefined) process.nextTick(sent)
+      return this.#credit > 0
+    }
+    if (typeof piece === 'string') {
+      if (piece.length <= MAX_TEXT_PIECE && this.#waitingBytes === 0) {
+        const length = Buffer.byteLength(piece)
+        if (length <= this.#credit && length <= MAX_PIECE) {
+          this.#credit -= length
+          this.#carry(piece)
+          if (sent !== undefined) process.nextTick(sent)
+          return this.#credit > 0
+        }
+      }
+      piece = Buffer.from(piece)
+    }
+    if (this.#waitingBytes === 0) {
+      const done = this.#sendBytes(piece, 0)
+      if (done === piece.byteLength) {
+        if (sent !== undefined) process.nextTick(sent)
+        return this.#credit > 0
+      }
+      piece = piece.subarray(done)
+    }
+    this.#waiting.push({ bytes: piece, sent })
+    this.#waitingBytes += piece.byteLength
+    return false
+  }
+
+  /** The receiver has read `bytes` more. True when nothing waits any longer. */
+  grant(bytes: number): boolean {
+    this.#credit += bytes
+    while (this.#waiting.length > 0 && this.#credit > 0) {
+      const first = this.#waiting[0] as Waiting
+      const done = this.#sendBytes(first.bytes, 0)
+      this.#waitingBytes -= done
+      if (done < first.bytes.byteLength) {
+        this.#waiting[0] = { bytes: first.bytes.subarray(done), sent: first.sent }
+        return false
+      }
+      this.#waiting.shift()
+      if (first.sent !== undefined) process.nextTick(first.sent)
+    }
+    return this.#waiting.length === 0
+  }
+
+  /** The last frame of the stream says so if it has not left yet; else an END frame does. */
+  end(trailers: unknown): void {
+    if (trailers === undefined && this.#last !== undefined && this.#lastTurn === this.#outbox.turn) {
+      this.#last[2] = 1
+    } else {
+      this.#outbox.push([Kind.END, this.#id, trailers])
+    }
+  }
+
+  /** The stream is over: nothing that waits will be sent. */
+  drop(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#waitingBytes = 0
+    for (const { sent } of waiting) if (sent !== undefined) process.nextTick(sent)
+  }
+
+  #sendBytes(bytes: Uint8Array, from: number): number {
+    let at = from
+    while (at < bytes.byteLength && this.#credit > 0) {
+      const size = Math.min(bytes.byteLength - at, this.#credit, MAX_PIECE)
+      const copy = new Uint8Array(size)
+      copy.set(bytes.subarray(at, at + size))
+      if (size > CLONE_LIMIT) this.#outbox.transfer(copy.buffer)
+      this.#credit -= size
+      at += size
+      this.#carry(copy)
+    }
+    return at
+  }
+
+  #carry(piece: Piece): void {
+    const last = this.#last
+    if (last !== undefined && this.#lastTurn === this.#outbox.turn && last[3] === undefined) {
+      last[3] = piece
+      return
+    }
+    const frame: Frame = [Kind.DATA, this.#id, 0, piece]
+    this.#outbox.push(frame)
+    this.#last = frame
+    this.#lastTurn = this.#outbox.turn
+  }
+}

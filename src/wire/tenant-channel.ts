@@ -1,0 +1,223 @@
+import { Kind, PROTOCOL_VERSION } from './frames.ts'
+import { Outbox } from './outbox.ts'
+import { ReceiveWindow } from './receive-window.ts'
+import { SendWindow } from './send-window.ts'
+import type { Carrier } from './carrier.ts'
+import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
+
+/** What a context hears about one request. */
+export interface RequestListener {
+  onData(piece: Piece): void
+  onEnd(rawTrailers: readonly string[] | undefined): void
+  onReset(code: ResetCode): void
+  /** What waited for credit has been sent. */
+  onDrain(): void
+}
+
+/** A request's head as it arrives in a context. */
+export interface RequestHead {
+  readonly connection: number
+  readonly method: string
+  readonly url: string
+  readonly rawHeaders: string[]
+  readonly flags: number
+  readonly mount: number
+  readonly hasBody: boolean
+}
+
+/** What a context hears from its front. */
+export interface FrontListener {
+  onLoad(request: LoadRequest): void
+  onConnection(connection: number, facts: ConnectionFacts): void
+  onDisconnect(connection: number): void
+  onRequest(head: RequestHead, stream: TenantStream): void
+  onDrain(): void
+}
+
+/** One request, seen from the context. */
+export class TenantStream {
+  readonly id: number
+  listener: RequestListener | undefined
+  readonly #channel: TenantChannel
+  readonly #outbox: Outbox
+  readonly #send: SendWindow
+  readonly #receive: ReceiveWindow
+  #requestEnded: boolean
+  #responseEnded = false
+  #ending: { readonly trailers: string | undefined } | undefined
+
+  constructor(channel: TenantChannel, outbox: Outbox, id: number, requestEnded: boolean) {
+    this.id = id
+    this.#requestEnded = requestEnded
+    this.#channel = channel
+    this.#outbox = outbox
+    this.#send = new SendWindow(outbox, id)
+    this.#receive = new ReceiveWindow(outbox, id)
+  }
+
+  get waitingBytes(): number {
+    return this.#send.waitingBytes
+  }
+
+  /** The response head, as text; body data of the same turn rides along. */
+  head(text: string): void {
+    this.#send.lead([Kind.HEAD, this.id, 0, undefined, text])
+  }
+
+  /** A 1xx head. */
+  info(text: string): void {
+    this.#outbox.push([Kind.INFO, this.id, text])
+  }
+
+  /** A piece of the response; false: wait for `onDrain`. */
+  write(piece: Piece, sent?: () => void): boolean {
+    return this.#send.write(piece, sent)
+  }
+
+  /** The response is complete; what still waits for credit goes first. */
+  end(trailers: string | undefined): void {
+    if (this.#send.waitingBytes > 0) {
+      this.#ending = { trailers }
+      return
+    }
+    this.#ending = undefined
+    this.#responseEnded = true
+    this.#send.end(trailers)
+    if (this.#requestEnded) this.#channel.forget(this.id)
+  }
+
+  /** `bytes` of the request's body have been read. */
+  consumed(bytes: number): void {
+    this.#receive.consumed(bytes)
+  }
+
+  /** Gives the stream up: the client sees a truncated answer, or after `end`, the rest of the request is not wanted. */
+  reset(code: ResetCode): void {
+    if (!this.#channel.forget(this.id)) return
+    this.#send.drop()
+    this.#outbox.push([Kind.RESET, this.id, code])
+  }
+
+  /** The channel's business. */
+  granted(bytes: number): void {
+    if (!this.#send.grant(bytes)) return
+    if (this.#ending === undefined) this.listener?.onDrain()
+    else this.end(this.#ending.trailers)
+  }
+
+  received(piece: Piece): void {
+    this.listener?.onData(piece)
+  }
+
+  receivedEnd(rawTrailers: readonly string[] | undefined): void {
+    this.#requestEnded = true
+    if (this.#responseEnded) this.#channel.forget(this.id)
+    this.listener?.onEnd(rawTrailers)
+  }
+
+  closed(code: ResetCode): void {
+    this.#send.drop()
+    this.listener?.onReset(code)
+  }
+}
+
+/** The context's end of the relay. What arrives comes from the front, which is trusted. */
+export class TenantChannel {
+  readonly #outbox: Outbox
+  readonly #listener: FrontListener
+  readonly #streams = new Map<number, TenantStream>()
+
+  constructor(carrier: Carrier, listener: FrontListener) {
+    this.#outbox = new Outbox(carrier)
+    this.#listener = listener
+  }
+
+  /** Requests under way. */
+  get size(): number {
+    return this.#streams.size
+  }
+
+  hello(): void {
+    this.#outbox.push([Kind.HELLO, PROTOCOL_VERSION])
+    this.#outbox.flush()
+  }
+
+  ready(kinds: readonly string[]): void {
+    this.#outbox.push([Kind.READY, kinds])
+  }
+
+  failed(error: ErrorRecord): void {
+    this.#outbox.push([Kind.FAILED, error])
+    this.#outbox.flush()
+  }
+
+  /** The application wants its client's connection closed. */
+  disconnect(connection: number): void {
+    this.#outbox.push([Kind.DISCONNECT, connection])
+  }
+
+  /** True while the stream was known. */
+  forget(id: number): boolean {
+    return this.#streams.delete(id)
+  }
+
+  flush(): void {
+    this.#outbox.flush()
+  }
+
+  receive(batch: unknown): void {
+    for (const frame of batch as Frame[]) this.#read(frame)
+  }
+
+  #read(frame: Frame): void {
+    const id = frame[1] as number
+    switch (frame[0]) {
+      case Kind.OPEN: {
+        const stream = new TenantStream(this, this.#outbox, id, frame[2] === 1)
+        this.#streams.set(id, stream)
+        const head: RequestHead = {
+          hasBody: frame[2] === 0,
+          connection: frame[3] as number,
+          method: frame[4] as string,
+          url: frame[5] as string,
+          rawHeaders: frame[6] as string[],
+          flags: frame[7] as number,
+          mount: frame[8] as number,
+        }
+        this.#listener.onRequest(head, stream)
+        break
+      }
+      case Kind.DATA: {
+        const stream = this.#streams.get(id)
+        if (stream === undefined) break
+        stream.received(frame[3] as Piece)
+        if (frame[2] === 1) stream.receivedEnd(undefined)
+        break
+      }
+      case Kind.END:
+        this.#streams.get(id)?.receivedEnd(frame[2] as string[] | undefined)
+        break
+      case Kind.CREDIT:
+        this.#streams.get(id)?.granted(frame[2] as number)
+        break
+      case Kind.RESET: {
+        const stream = this.#streams.get(id)
+        this.#streams.delete(id)
+        stream?.closed(frame[2] as ResetCode)
+        break
+      }
+      case Kind.LOAD:
+        this.#listener.onLoad(frame[1] as LoadRequest)
+        break
+      case Kind.CONNECTION:
+        this.#listener.onConnection(id, frame[2] as ConnectionFacts)
+        break
+      case Kind.DISCONNECT:
+        this.#listener.onDisconnect(id)
+        break
+      case Kind.DRAIN:
+        this.#listener.onDrain()
+        break
+    }
+  }
+}
