@@ -4,18 +4,19 @@
  *
  *   --rounds 5 --seconds 5 --warmup 2    how long
  *   --connections N                      instead of the case's own
- *   --contenders bare,relay              instead of the case's own; the first is the bound
+ *   --contenders bare,relay              instead of the case's own; the first is the bound; not saved
  *   --no-save                            leave benchmarks/results/ alone
+ *   --pages                              measure nothing: write the saved results into the pages that show them
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { cases, figures } from './cases.mjs'
-import { showSpread, table } from './figures.mjs'
+import { cases } from './cases.mjs'
 import { machineFacts } from './machine.mjs'
 import { measure } from './measure.mjs'
+import { fillPage, PAGES, showMachine, showResult, showTargets } from './report.mjs'
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 
@@ -31,6 +32,7 @@ const { values, positionals } = parseArgs({
     connections: { type: 'string' },
     contenders: { type: 'string' },
     'no-save': { type: 'boolean', default: false },
+    pages: { type: 'boolean', default: false },
   },
 })
 
@@ -41,9 +43,16 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
-for (const name of positionals.length > 0 ? positionals : known) {
+if (values.pages) writePages()
+else for (const name of positionals.length > 0 ? positionals : known) {
   if (name in PROGRAMS) await runProgram(PROGRAMS[name])
   else await runCase(name)
+}
+
+function writePages() {
+  for (const page of PAGES.map((name) => here(`../${name}`)).filter((file) => existsSync(file))) {
+    writeFileSync(page, fillPage(readFileSync(page, 'utf8')))
+  }
 }
 
 async function runProgram(file) {
@@ -62,32 +71,16 @@ async function runCase(name) {
     contenders: values.contenders?.split(','),
   }
   console.log(`\n# ${name}: ${cases[name].about}`)
-  console.log(`${machine.cpu}, ${machine.processors} processors, Node ${machine.node}, ${machine.generator}\n`)
+  console.log(`${showMachine(machine)}\n`)
   const result = await measure(name, { ...settings, onRound: () => process.stderr.write('.') })
   process.stderr.write('\n')
-  console.log(`${show(name, result)}\n`)
-  for (const { contender, figure, target, value, kept } of result.targets) {
-    const said = kept === undefined ? 'not measurable here' : kept ? 'kept' : 'MISSED'
-    console.log(`${contender}: ${figures[figure].title} ${target}: ${value?.toFixed(2) ?? '-'}, ${said}`)
-    if (kept === false) process.exitCode = 1
-  }
-  if (values['no-save']) return
+  console.log(`${showResult(name, result)}\n\n${showTargets(result)}`)
+  if (result.targets.some(({ kept }) => kept === false)) process.exitCode = 1
+  if (values['no-save'] || values.contenders !== undefined) return
   mkdirSync(here('results'), { recursive: true })
   const { rounds, seconds, warmup } = settings
   const text = JSON.stringify({ case: name, machine, run: { rounds, seconds, warmup }, ...result }, undefined, 2)
   writeFileSync(here(`results/${name}.json`), `${text}\n`)
-}
-
-function show(name, { contenders }) {
-  const { columns } = cases[name]
-  const hasRatio = (column) => figures[column].bytes !== true
-  const head = columns.flatMap((column) => hasRatio(column) ? [figures[column].title, 'ratio'] : [figures[column].title])
-  const rows = contenders.map(({ name: server, figures: own, ratios }, index) => [server, ...columns.flatMap((column) => {
-    const value = showSpread(own[column], figures[column].digits)
-    if (!hasRatio(column)) return [value]
-    return [value, index === 0 ? '1' : showSpread(ratios[column], 2)]
-  })])
-  return table(['server', ...head], rows)
 }
 
 function count(name) {

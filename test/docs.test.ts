@@ -2,6 +2,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { ERROR_STATUS } from '../src/errors.ts'
 import { EVENT_NAMES } from '../src/events.ts'
 import { readBlocks, runBlocks } from './doc-blocks.ts'
@@ -80,6 +81,14 @@ test('pages speak of no error code and no channel that does not exist', () => {
     }
   }
   assert.deepEqual(unknown, [])
+})
+
+test('a page shows no benchmark that differs from its saved result', async () => {
+  const report = await import(pathToFileURL('benchmarks/report.mjs').href) as { fillPage: (text: string) => string }
+  for (const page of PAGES.filter((name) => existsSync(name))) {
+    const text = readFileSync(page, 'utf8')
+    assert.equal(text, report.fillPage(text), `${page} is behind benchmarks/results: npm run bench -- --pages`)
+  }
 })
 
 test('the README has blocks that run', () => {

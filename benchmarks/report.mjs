@@ -1,0 +1,47 @@
+// Results as tables: for the terminal, and for pages. A page holds no number that no result file holds:
+//
+//     <!-- benchmark: relay -->
+//     …this part is written by `npm run bench -- --pages`…
+//     <!-- /benchmark -->
+import { readFileSync } from 'node:fs'
+import { cases, figures } from './cases.mjs'
+import { showSpread, table } from './figures.mjs'
+
+export const PAGES = ['README.md']
+
+const MARKED = /(<!-- benchmark: (\w+) -->\n)[\s\S]*?(<!-- \/benchmark -->)/g
+
+export function showMachine({ cpu, processors, node, kernel, generator }) {
+  return `${cpu}, ${processors} processors, ${kernel}, Node ${node}, ${generator}`
+}
+
+/** One row for each contender; after each figure its ratio to the first of them. */
+export function showResult(name, { contenders }) {
+  const { columns } = cases[name]
+  const hasRatio = (column) => figures[column].bytes !== true
+  const head = columns.flatMap((column) => hasRatio(column) ? [figures[column].title, 'ratio'] : [figures[column].title])
+  const rows = contenders.map(({ name: server, figures: own, ratios }, index) => [server, ...columns.flatMap((column) => {
+    const value = showSpread(own[column], figures[column].digits)
+    if (!hasRatio(column)) return [value]
+    return [value, index === 0 ? '1' : showSpread(ratios[column], 2)]
+  })])
+  return table(['server', ...head], rows)
+}
+
+export function showTargets({ targets }) {
+  return targets.map(({ contender, figure, target, value, kept }) => {
+    const said = kept === undefined ? 'not measurable here' : kept ? 'kept' : 'MISSED'
+    return `${contender}: ${figures[figure].title} ${target}: ${value?.toFixed(2) ?? '-'}, ${said}`
+  }).join('\n')
+}
+
+/** A page's text with every marked part written anew from its result file. */
+export function fillPage(text) {
+  return text.replace(MARKED, (_, open, name, close) => {
+    const saved = JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8'))
+    const { rounds, seconds } = saved.run
+    const caption = `Median (lowest-highest) of ${rounds} rounds of ${seconds} s, ${saved.settings.connections} connections; `
+      + `${showMachine(saved.machine)}; ${saved.machine.date.slice(0, 10)}.`
+    return `${open}${showResult(name, saved)}\n\n${caption}\n${close}`
+  })
+}
