@@ -1,0 +1,56 @@
+import { TenantryError } from '../errors.ts'
+import { OPTION_NAMES, OPTIONS } from '../options.ts'
+import type { SourceDescription, TenantDescription } from '../describe.ts'
+import { formatDuration, formatSize } from '../units.ts'
+import { loadConfiguration } from './config.ts'
+import type { Settings } from './flags.ts'
+import { capsOf, describeCaps } from './start-report.ts'
+import { EXIT, type Outcome, type World } from './world.ts'
+
+/** Prints what `serve` would work with, and starts nothing. Exit code 2 when something in it is wrong. */
+export async function check(
+  target: string | undefined, flags: Settings, json: boolean, world: World,
+): Promise<Outcome> {
+  const { options, host, port } = await loadConfiguration(target, flags, world.env, world.cwd)
+  const found = await world.describe(options, port)
+  const { problems, tenants } = found
+  world.stdout.write(json ? `${JSON.stringify(asJson(found, host, port), null, 2)}\n` : asText(found))
+  for (const { pattern, message } of problems) world.stderr.write(`tenantry: ${pattern}: ${message}\n`)
+  if (tenants?.length === 0 && problems.length === 0) throw new TenantryError('ERR_CONFIG', 'no tenants were found')
+  return { code: problems.length > 0 ? EXIT.usage : EXIT.clean, stuck: false }
+}
+
+/** Scalars only: a function or a logger has no text. */
+function asJson({ options, tenants, problems }: SourceDescription, host: string, port: number): object {
+  const scalars = OPTION_NAMES.filter((name) => OPTIONS[name].scalar && typeof options[name] !== 'function')
+  return {
+    host, port, tenants: tenants ?? null, problems, allowedHosts: options.allowedHosts ?? null,
+    options: Object.fromEntries(scalars.map((name) => [name, options[name]])),
+  }
+}
+
+function asText({ options, tenants }: SourceDescription): string {
+  const caps = `caps: ${describeCaps(capsOf(options))}\n`
+  if (tenants === undefined) return `tenants are named by a function; it is asked when a request comes\n${caps}`
+  const head = ['HOST', 'GROUP', 'PROCESS', 'KIND', 'MOUNT', 'MEMORY', 'IDLE', 'HANDLER', 'ENTRY']
+  const rows = tenants.flatMap(rowsOf)
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] as string).length)))
+  const text = [head, ...rows].map((row) => row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd())
+  return `${text.join('\n')}\n\n${tenants.length} ${tenants.length === 1 ? 'tenant' : 'tenants'}; ${caps}`
+}
+
+/** One row for each mount; what is the tenant's stands in the first. */
+function rowsOf({ pattern, kind, mounts, limits }: TenantDescription): string[][] {
+  return mounts.map(({ path, entry, applicationGroup, processGroup }, index) => {
+    const first = (text: string): string => index === 0 ? text : ''
+    return [
+      first(pattern), applicationGroup === '' ? '%{GLOBAL}' : applicationGroup, processGroup === '' ? '-' : processGroup, first(kind),
+      path === '' ? '/' : path, first(orOff(limits.memoryLimit, formatSize)), first(orOff(limits.idleTimeout, formatDuration)),
+      first(orOff(limits.handlerTimeout, formatDuration)), entry,
+    ]
+  })
+}
+
+function orOff(value: number, format: (value: number) => string): string {
+  return value === 0 ? 'off' : format(value)
+}

@@ -1,0 +1,123 @@
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname, extname, isAbsolute, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { TenantryError } from '../errors.ts'
+import type { RuntimeOptions } from '../options.ts'
+import { DEFAULT_LOGGER, type LoggerOption } from '../ops/logger.ts'
+import { showValue } from '../units.ts'
+import { readEnvironment, readSettings, type CommandSettings, type Settings } from './flags.ts'
+
+/** Looked for in the current folder when the command names nothing. */
+const USUAL_FILES = ['tenantry.config.mjs', 'tenantry.config.js', 'tenantry.json']
+const USUAL_FOLDER = 'tenants'
+
+export interface Configuration extends Omit<CommandSettings, 'logLevel'> {
+  readonly options: RuntimeOptions
+  /** The configuration file, if there is one. */
+  readonly file: string | undefined
+}
+
+/**
+ * What the command works with: flag > environment > configuration file > default.
+ * @param target a folder of tenants, a configuration file, or undefined for the usual places
+ * @throws TenantryError ERR_CONFIG or ERR_OPTION_INVALID, in one line
+ */
+export async function loadConfiguration(
+  target: string | undefined, flags: Settings, env: NodeJS.ProcessEnv, cwd: string,
+): Promise<Configuration> {
+  const path = findTarget(target, cwd)
+  const folder = statSync(path).isDirectory()
+  const fromFile: Settings = folder ? { tenants: path } : await readFile(path)
+  const { host, port, watch, logLevel, ...options } = { ...fromFile, ...readEnvironment(env), ...flags }
+  if (options.tenants === undefined) throw new TenantryError('ERR_CONFIG', `${basename(path)} names no tenants; write a folder or an object`)
+  return {
+    file: folder ? undefined : path,
+    host: (host as string | undefined) ?? '127.0.0.1',
+    port: (port as number | undefined) ?? 8080,
+    watch: (watch as boolean | undefined) ?? false,
+    options: { ...options, logger: withLevel(options.logger as LoggerOption | undefined, logLevel as string | undefined) } as unknown as RuntimeOptions,
+  }
+}
+
+/** The log of the command: a level is for the logger it makes, and cannot be put on one of yours. */
+function withLevel(logger: LoggerOption | undefined, level: string | undefined): LoggerOption {
+  if (level === undefined) return logger ?? DEFAULT_LOGGER
+  if (logger === undefined) return { ...DEFAULT_LOGGER, level }
+  throw new TenantryError('ERR_CONFIG', 'logLevel and logger are both set; set the level in logger')
+}
+
+function findTarget(target: string | undefined, cwd: string): string {
+  if (target !== undefined) {
+    const path = resolve(cwd, target)
+    if (existsSync(path)) return path
+    throw new TenantryError('ERR_CONFIG', `${showValue(target)} does not exist; write a folder of tenants or a configuration file`)
+  }
+  const usual = [...USUAL_FILES, USUAL_FOLDER].map((name) => resolve(cwd, name)).find((path) => existsSync(path))
+  if (usual !== undefined) return usual
+  const places = `${USUAL_FILES.join(', ')} and ${USUAL_FOLDER}/`
+  throw new TenantryError('ERR_CONFIG', `nothing to serve: ${places} are not here; name a folder of tenants or a configuration file`)
+}
+
+async function readFile(path: string): Promise<Settings> {
+  const name = basename(path)
+  const values = extname(path) === '.json' ? parseJson(path, name) : await importFile(path, name)
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw new TenantryError('ERR_CONFIG', `${name} is ${showValue(values)}; write an object with at least tenants`)
+  }
+  // Paths in a file are meant from that file; checked first, so that nothing of a wrong shape is walked.
+  const settings = readSettings(values, name)
+  return { ...settings, ...(settings.tenants !== undefined && { tenants: absoluteTenants(settings.tenants, dirname(path)) }) }
+}
+
+function parseJson(path: string, name: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new TenantryError('ERR_CONFIG', `${name} is not JSON: ${oneLine(error)}`, { cause: error })
+  }
+}
+
+async function importFile(path: string, name: string): Promise<unknown> {
+  if (!['.mjs', '.js', '.cjs'].includes(extname(path))) {
+    throw new TenantryError('ERR_CONFIG', `${name} is no configuration file; write .json, or .mjs or .js with a default export`)
+  }
+  try {
+    // The time of change makes a new URL, or a changed file would come from the cache of modules.
+    const module = await import(`${pathToFileURL(path).href}?changed=${statSync(path).mtimeMs}`) as { default?: unknown }
+    return module.default
+  } catch (error) {
+    throw new TenantryError('ERR_CONFIG', `${name} failed while loading: ${oneLine(error)}`, { cause: error })
+  }
+}
+
+function absoluteTenants(tenants: unknown, folder: string): unknown {
+  if (typeof tenants === 'string') return resolve(folder, tenants)
+  if (typeof tenants === 'function') return tenants
+  // Always a Map: reading the file again changes it in place.
+  const entries: Iterable<[string, unknown]> = tenants instanceof Map ? tenants : Object.entries(tenants as object)
+  return new Map([...entries].map(([host, tenant]) => [host, absoluteTenant(tenant, folder)]))
+}
+
+function absoluteTenant(tenant: unknown, folder: string): unknown {
+  if (typeof tenant === 'string') return absoluteEntry(tenant, folder)
+  if (typeof tenant !== 'object' || tenant === null) return tenant
+  const { entry, mounts } = tenant as { entry?: unknown; mounts?: unknown }
+  return {
+    ...tenant,
+    ...(entry !== undefined && { entry: absoluteEntry(entry, folder) }),
+    ...(typeof mounts === 'object' && mounts !== null && {
+      mounts: Object.fromEntries(Object.entries(mounts).map(([path, at]) => [path, absoluteEntry(at, folder)])),
+    }),
+  }
+}
+
+function absoluteEntry(entry: unknown, folder: string): unknown {
+  if (typeof entry !== 'string') return entry
+  if (entry.startsWith('file:')) return fileURLToPath(entry)
+  return isAbsolute(entry) ? entry : resolve(folder, entry)
+}
+
+function oneLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : showValue(error)
+  return message.split('\n', 1)[0]?.slice(0, 300) ?? ''
+}

@@ -1,0 +1,148 @@
+import type { Server } from 'node:http'
+import { isIP } from 'node:net'
+import { TenantryError } from '../errors.ts'
+import type { Logger } from '../ops/logger.ts'
+import { loadConfiguration, type Configuration } from './config.ts'
+import type { Settings } from './flags.ts'
+import { onSignals } from './signals.ts'
+import { capsOf, startReport, urlOf } from './start-report.ts'
+import { watchPaths } from './watch.ts'
+import { EXIT, type Outcome, type ServedRuntime, type World } from './world.ts'
+
+/** What an operator can mend about an address; anything else is a failure of ours. */
+const LISTEN_ERRORS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'something else listens there; stop it or choose another --port',
+  EACCES: 'this user may not listen there; choose a --port above 1023',
+  EADDRNOTAVAIL: 'this machine has no such address; choose another --host',
+  EAFNOSUPPORT: 'this machine has no such kind of address; choose another --host',
+  ENOTFOUND: 'that name has no address; choose another --host',
+  EAI_AGAIN: 'that name has no address; choose another --host',
+}
+
+/** Hosts that the log lists in full. */
+const MAX_HOSTS = 100
+
+/** Serves until a signal comes or the configuration's AbortSignal ends it. */
+export async function serve(target: string | undefined, flags: Settings, world: World): Promise<Outcome> {
+  const configuration = await loadConfiguration(target, flags, world.env, world.cwd)
+  const logger = world.openLogger(configuration.options.logger ?? false)
+  const runtime = world.createRuntime({ ...configuration.options, logger: logger ?? false })
+  await runtime.start()
+  for (const { pattern, message } of runtime.problems()) logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
+
+  let server: Server
+  try {
+    server = await runtime.listen({ host: configuration.host, port: configuration.port })
+  } catch (error) {
+    await runtime.close()
+    const reason = LISTEN_ERRORS[(error as NodeJS.ErrnoException).code ?? '']
+    if (reason === undefined) throw error
+    const where = `${isIP(configuration.host) === 6 ? `[${configuration.host}]` : configuration.host}:${configuration.port}`
+    world.stderr.write(`tenantry: cannot listen on ${where}: ${reason}\n`)
+    return { code: EXIT.listen, stuck: false }
+  }
+  report(configuration, runtime, server, logger, world)
+  return untilEnd(configuration, runtime, server, logger, world, () => reload(target, flags, configuration, runtime, logger, world))
+}
+
+function report(
+  configuration: Configuration, runtime: ServedRuntime, server: Server, logger: Logger | undefined, { version, stderr }: World,
+): void {
+  const address = server.address()
+  const url = typeof address === 'object' && address !== null ? urlOf(address.address, address.port) : configuration.host
+  const { options } = runtime
+  const allowed = options.allowedHosts === true ? ['*'] : options.allowedHosts ?? runtime.patterns() ?? []
+  const fields = { url, version, allowed: allowed.slice(0, MAX_HOSTS), allowedCount: allowed.length, caps: capsOf(options) }
+  logger?.info(fields, 'listening')
+  if (options.allowedHosts === true) {
+    logger?.warn('any host is allowed: a client chooses the names of groups; the caps are all that bounds them')
+  }
+  // On stderr, so that stdout is nothing but log lines.
+  stderr.write(startReport({ version, url, patterns: runtime.patterns(), problems: runtime.problems(), options }))
+}
+
+function untilEnd(
+  { watch, file, options }: Configuration, runtime: ServedRuntime, server: Server, logger: Logger | undefined, world: World,
+  onReload: () => Promise<void>,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    let forced = false
+    let finished = false
+    const stops = [
+      onSignals(world.signals, {
+        drain(signal) {
+          logger?.info({ reason: signal }, 'draining')
+          close().catch(reject)
+        },
+        force(signal, code) {
+          forced = true
+          logger?.warn({ reason: signal }, 'ending at once')
+          runtime.destroy().then(() => finish(code, runtime.stats().zombies > 0), reject)
+        },
+        reload: onReload,
+      }),
+    ]
+    if (watch) {
+      const folders = typeof options.tenants === 'string' ? [options.tenants] : []
+      stops.push(watchPaths({
+        paths: [...folders, ...(file === undefined ? [] : [file])],
+        clock: world.clock,
+        onChange: () => void onReload(),
+        onError: (error) => logger?.warn({ err: error }, 'watching failed: send SIGHUP after a change'),
+      }))
+    }
+    // Closed from elsewhere, by the configuration's AbortSignal: the end is the same.
+    server.once('close', () => close().catch(reject))
+
+    async function close(): Promise<void> {
+      const { zombies } = await runtime.close()
+      if (zombies > 0) logger?.error({ zombies }, 'threads could not be ended')
+      if (!forced) finish(EXIT.clean, zombies > 0)
+    }
+
+    function finish(code: number, stuck: boolean): void {
+      if (finished) return
+      finished = true
+      for (const stop of stops) stop()
+      logger?.info('closed')
+      resolve({ code, stuck })
+    }
+  })
+}
+
+/** Reads the configuration and the tenants again. A mistake in them is logged and changes nothing. */
+async function reload(
+  target: string | undefined, flags: Settings, before: Configuration, runtime: ServedRuntime, logger: Logger | undefined, world: World,
+): Promise<void> {
+  try {
+    const after = await loadConfiguration(target, flags, world.env, world.cwd)
+    const restart = changedNames(before, after)
+    if (restart.length > 0) logger?.warn({ changed: restart }, 'these settings need a restart')
+    takeTenants(before.options.tenants, after.options.tenants)
+    const change = await runtime.refresh()
+    logger?.info({ ...change }, 'tenants read again')
+    for (const { pattern, message } of runtime.problems()) logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
+  } catch (error) {
+    logger?.error({ err: error, ...(error instanceof TenantryError && { code: error.code }) }, 'reading again failed; nothing was changed')
+  }
+}
+
+/** A table of tenants from a configuration file is changed in place: the runtime reads the same table again. */
+function takeTenants(before: unknown, after: unknown): void {
+  if (!(before instanceof Map) || !(after instanceof Map)) return
+  for (const host of before.keys()) if (!after.has(host)) before.delete(host)
+  for (const [host, tenant] of after) before.set(host, tenant)
+}
+
+function changedNames(before: Configuration, after: Configuration): string[] {
+  const old: Record<string, unknown> = { ...before.options, host: before.host, port: before.port, watch: before.watch }
+  const fresh: Record<string, unknown> = { ...after.options, host: after.host, port: after.port, watch: after.watch }
+  return [...new Set([...Object.keys(old), ...Object.keys(fresh)])].filter((name) => {
+    const [was, is] = [old[name], fresh[name]]
+    // Tenants are taken over; programs (a function, a logger) are new objects after every import.
+    if (name === 'tenants') return typeof was !== typeof is || (typeof was === 'string' && was !== is)
+    if (typeof was === 'function' || typeof is === 'function' || name === 'logger' || name === 'signal') return false
+    return JSON.stringify(was) !== JSON.stringify(is)
+  })
+}
+

@@ -1,0 +1,71 @@
+import type { ResolvedOptions } from '../options.ts'
+import { formatDuration, formatSize } from '../units.ts'
+
+/** Tenants that are listed at start; `tenantry check` lists all. */
+const MAX_LISTED = 12
+
+/** The caps that keep the server alive, as the log and the start report show them. */
+export interface Caps {
+  readonly maxContexts: number
+  readonly maxGroups: number
+  readonly maxGroupsPerPattern: number
+  readonly maxStarts: number
+  readonly maxStarting: number
+  readonly memoryLimit: number
+}
+
+export function capsOf(options: ResolvedOptions): Caps {
+  const { maxContexts, maxGroups, maxGroupsPerPattern, maxStarts, maxStarting, memoryLimit } = options
+  return { maxContexts, maxGroups, maxGroupsPerPattern, maxStarts, maxStarting, memoryLimit }
+}
+
+/** One line on the caps. */
+export function describeCaps(caps: Caps): string {
+  const memory = caps.memoryLimit === 0 ? 'no memory limit' : `${formatSize(caps.memoryLimit)} each`
+  return `${caps.maxContexts} contexts (${memory}), ${caps.maxGroups} groups (${caps.maxGroupsPerPattern} per wildcard), `
+    + `${caps.maxStarts} starts a minute (${caps.maxStarting} at once)`
+}
+
+export interface StartFacts {
+  readonly version: string
+  readonly url: string
+  /** undefined: a function names them. */
+  readonly patterns: readonly string[] | undefined
+  readonly problems: readonly { readonly pattern: string; readonly message: string }[]
+  readonly options: ResolvedOptions
+}
+
+/** What a person wants to know at the start: where, who, within what, and what to try. */
+export function startReport({ version, url, patterns, problems, options }: StartFacts): string {
+  const lines = ['', `  tenantry ${version} on ${url}`, '']
+  if (patterns === undefined) {
+    lines.push('  tenants   named by a function')
+  } else {
+    lines.push(`  tenants   ${patterns.length} found${patterns.length === 0 ? '' : ', each started by its first request:'}`, '')
+    for (const pattern of patterns.slice(0, MAX_LISTED)) lines.push(`    ${curlLine(pattern, url)}`)
+    if (patterns.length > MAX_LISTED) lines.push(`    … and ${patterns.length - MAX_LISTED} more (tenantry check lists them)`)
+    if (patterns.length > 0) lines.push('')
+  }
+  for (const { pattern, message } of problems.slice(0, MAX_LISTED)) lines.push(`  problem   ${pattern}: ${message}`)
+  if (problems.length > MAX_LISTED) lines.push(`  problem   … and ${problems.length - MAX_LISTED} more`)
+  lines.push(`  caps      ${describeCaps(capsOf(options))}`)
+  lines.push(`  idle      ends after ${options.idleTimeout === 0 ? 'never' : formatDuration(options.idleTimeout)}`, '')
+  return `${lines.join('\n')}\n`
+}
+
+/** A line to copy into a shell: a host that the pattern matches, asked of this server. */
+export function curlLine(pattern: string, url: string): string {
+  return `curl -H 'Host: ${sampleHost(pattern)}' ${url}/`
+}
+
+/** A host that the pattern matches. */
+export function sampleHost(pattern: string): string {
+  if (pattern.startsWith('*.')) return `any${pattern.slice(1)}`
+  return pattern === '_default' || pattern === '*' ? 'any.example.test' : pattern
+}
+
+/** The URL of an address that a server listens on; IPv6 in brackets, and no wildcard address that nothing can ask. */
+export function urlOf(address: string, port: number): string {
+  const host = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : address.includes(':') ? `[${address}]` : address
+  return `http://${host}:${port}`
+}
