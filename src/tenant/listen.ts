@@ -35,7 +35,8 @@ export function interceptListen(onListen: (server: http.Server) => void): void {
     }
     const callback = args.findLast((argument) => typeof argument === 'function') as (() => void) | undefined
     if (callback !== undefined) this.once('listening', callback)
-    this._handle = fakeHandle(addressOf(args))
+    closed.delete(this)
+    this._handle = fakeHandle(this, addressOf(args))
     process.nextTick(() => {
       if (this._handle === null) return
       this.emit('listening')
@@ -61,9 +62,12 @@ function addressOf(args: readonly unknown[]): { address: string; port: number } 
   }
 }
 
-function fakeHandle({ address, port }: { address: string; port: number }): FakeHandle {
+function fakeHandle(server: net.Server, { address, port }: { address: string; port: number }): FakeHandle {
   return {
-    close: (done) => done?.(),
+    close(done) {
+      closed.add(server)
+      done?.()
+    },
     getsockname(out) {
       out.address = address
       out.port = port
@@ -75,9 +79,12 @@ function fakeHandle({ address, port }: { address: string; port: number }): FakeH
   }
 }
 
+/** Servers that listened here and were closed: they emit 'close' once their requests are over. */
+const closed = new WeakSet<object>()
+
 /** Makes `server.close()` wait for the requests under way, as it waits for connections. */
 export function countConnection(server: http.Server, delta: 1 | -1): void {
   const internals = server as unknown as ServerInternals
   internals._connections += delta
-  if (internals._connections === 0) internals._emitCloseIfDrained()
+  if (internals._connections === 0 && closed.has(server)) internals._emitCloseIfDrained()
 }
