@@ -1,23 +1,29 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import assert from 'node:assert/strict'
 import { OPTION_NAMES, OPTIONS, type OptionName } from '../src/options.ts'
 
-const START = '<!-- options: written from src/options.ts -->'
-const END = '<!-- end of options -->'
+const START = '<!-- written from the source -->'
+const END = '<!-- end of what is written from the source -->'
 
-/** The generated part of docs/options.md. */
-export function renderOptions(): string {
-  const rows = OPTION_NAMES.map((name) => {
-    const { doc, accepts, standard, reason } = OPTIONS[name]
-    return `| \`${name}\` | ${cell(doc)} | ${cell(accepts)} | ${cell(standard)} | ${cell(reason)} |`
-  })
-  return [START, '', '| Option | Meaning | Accepts | Default | Why |', '|---|---|---|---|---|', ...rows, '', END].join('\n')
+/**
+ * Holds the table of a page against the source, in both directions: every row must be there, and no other.
+ * With UPDATE_DOCS=1 in the environment the table is written instead.
+ */
+export function checkTable(path: string, head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const page = readFileSync(path, 'utf8')
+  const [start, end] = [page.indexOf(START), page.indexOf(END)]
+  assert.ok(start >= 0 && end > start, `${path} has no ${START} … ${END}`)
+  const lines = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.map(escape).join(' | ')} |`)
+  const fresh = `${page.slice(0, start)}${START}\n\n${lines.join('\n')}\n\n${page.slice(end)}`
+  if (process.env['UPDATE_DOCS'] === '1') writeFileSync(path, fresh)
+  else assert.equal(page, fresh, `${path} is behind the source: run this test with UPDATE_DOCS=1`)
 }
 
-/** The page with its generated part made new. */
-export function renderPage(page: string): string {
-  const start = page.indexOf(START)
-  const end = page.indexOf(END)
-  if (start < 0 || end < start) throw new Error(`docs/options.md has no ${START} … ${END}`)
-  return page.slice(0, start) + renderOptions() + page.slice(end + END.length)
+export function optionRows(): string[][] {
+  return OPTION_NAMES.map((name) => {
+    const { doc, accepts, standard, reason } = OPTIONS[name]
+    return [`\`${name}\``, doc, accepts, standard, reason]
+  })
 }
 
 /** The sentence that stands at each option's type in src/options.ts. */
@@ -27,6 +33,6 @@ export function typeComments(source: string): Map<OptionName, string> {
   return new Map(found.map((match) => [match[2] as OptionName, match[1] as string]))
 }
 
-function cell(text: string): string {
+function escape(text: string): string {
   return text.replaceAll('|', '\\|')
 }

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, extname, isAbsolute, resolve } from 'node:path'
+import { basename, dirname, extname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { TenantryError } from '../errors.ts'
 import type { RuntimeOptions } from '../options.ts'
@@ -99,7 +99,7 @@ function absoluteTenants(tenants: unknown, folder: string): unknown {
 }
 
 function absoluteTenant(tenant: unknown, folder: string): unknown {
-  if (typeof tenant === 'string') return absoluteEntry(tenant, folder)
+  if (typeof tenant === 'string' || tenant instanceof URL) return absoluteEntry(tenant, folder)
   if (typeof tenant !== 'object' || tenant === null) return tenant
   const { entry, mounts } = tenant as { entry?: unknown; mounts?: unknown }
   return {
@@ -112,9 +112,9 @@ function absoluteTenant(tenant: unknown, folder: string): unknown {
 }
 
 function absoluteEntry(entry: unknown, folder: string): unknown {
+  if (entry instanceof URL) return entry.protocol === 'file:' ? fileURLToPath(entry) : entry
   if (typeof entry !== 'string') return entry
-  if (entry.startsWith('file:')) return fileURLToPath(entry)
-  return isAbsolute(entry) ? entry : resolve(folder, entry)
+  return entry.startsWith('file:') ? fileURLToPath(entry) : resolve(folder, entry)
 }
 
 function oneLine(error: unknown): string {

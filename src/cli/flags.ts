@@ -25,6 +25,8 @@ export interface Flag {
   readonly variable: string
   /** `<number>`, or nothing for a switch. */
   readonly argument: string
+  /** May be given several times; its value is a list. */
+  readonly many?: true
   readonly doc: string
   readonly standard: string
   /** Checks a value that is no text any more; `shown` is how its writer calls it. */
@@ -53,7 +55,7 @@ const commandFlags: readonly Flag[] = [
   { ...names('host', 'host'), argument: '<address>', doc: 'The address to listen on.', standard: '127.0.0.1', check: checkHost, fromText: (text) => text },
   { ...names('port', 'port'), argument: '<number>', doc: 'The port to listen on; 0 takes a free one.', standard: '8080', check: checkPort, fromText: toNumber },
   {
-    ...names('allowedHosts', 'allow'), argument: '<host...>', doc: "A host that is answered, such as '*.example.com'; '*' allows any.",
+    ...names('allowedHosts', 'allow'), argument: '<host>', many: true, doc: "A host that is answered, such as '*.example.com'; '*' allows any. Repeat it for more.",
     standard: OPTIONS.allowedHosts.standard, fromText: (text) => text.split(',').map((host) => host.trim()),
     check: (value, shown) => checkOption('allowedHosts', Array.isArray(value) && value.includes('*') ? true : value, shown),
   },
@@ -67,8 +69,11 @@ export const FLAGS: readonly Flag[] = [...commandFlags, ...optionFlags]
 const SETTING_NAMES: ReadonlySet<string> = new Set<SettingName>([...OPTION_NAMES, ...FLAGS.map(({ name }) => name)])
 
 export function addFlags(command: Command): Command {
-  for (const { long, argument, doc, standard } of FLAGS) {
-    command.option(argument === '' ? long : `${long} ${argument}`, `${doc} (default: ${standard})`)
+  for (const { long, argument, many, doc, standard } of FLAGS) {
+    const [usage, text] = [`${long} ${argument}`.trim(), `${doc} (default: ${standard})`]
+    // Not commander's own lists, which take the folder that follows for one more value.
+    if (many) command.option(usage, text, (value: string, before: string[] = []) => [...before, value])
+    else command.option(usage, text)
   }
   return command
 }
@@ -93,6 +98,15 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Settings {
     settings[flag.name] = flag.check(flag.fromText(text), flag.variable)
   }
   return settings
+}
+
+/** Variables that look like slips of ours: they are ignored, so an operator should hear of them. */
+export function misspeltVariables(env: NodeJS.ProcessEnv): string[] {
+  const known = FLAGS.map(({ variable }) => variable)
+  return Object.keys(env).filter((name) => name.startsWith('TENANTRY_') && !known.includes(name)).flatMap((name) => {
+    const hint = suggestion(name, known)
+    return hint === '' ? [] : `the environment variable ${showValue(name)} is unknown${hint}`
+  })
 }
 
 /** What a configuration file says: the command's settings and any option, under their camelCase names. */

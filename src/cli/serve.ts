@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { TenantryError } from '../errors.ts'
 import type { Logger } from '../ops/logger.ts'
 import { loadConfiguration, type Configuration } from './config.ts'
-import type { Settings } from './flags.ts'
+import { misspeltVariables, type Settings } from './flags.ts'
 import { onSignals } from './signals.ts'
 import { capsOf, startReport, urlOf } from './start-report.ts'
 import { watchPaths } from './watch.ts'
@@ -27,6 +27,7 @@ export async function serve(target: string | undefined, flags: Settings, world: 
   const configuration = await loadConfiguration(target, flags, world.env, world.cwd)
   const logger = world.openLogger(configuration.options.logger ?? false)
   const runtime = world.createRuntime({ ...configuration.options, logger: logger ?? false })
+  for (const message of misspeltVariables(world.env)) logger?.warn(message)
   await runtime.start()
   for (const { pattern, message } of runtime.problems()) logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
 

@@ -66,6 +66,18 @@ test('hosts that are allowed can be named one by one', async (t) => {
   assert.ok(!world.log.some(({ msg }) => String(msg).startsWith('any host')))
 })
 
+test('a flag that may be repeated does not take the folder that follows it', async (t) => {
+  const { runtime, folder } = await serve(t, ['--allow', 'a.example.test', 'tenants'])
+  assert.deepEqual(runtime.options.allowedHosts, ['a.example.test'])
+  assert.equal(runtime.options.tenants, join(folder, 'tenants'))
+})
+
+test('a misspelt environment variable is warned about', async (t) => {
+  const { world } = await serve(t, [], { env: { TENANTRY_MAX_GROUP: '3', TENANTRY_SOMETHING_ELSE: 'x' } })
+  const warnings = world.log.filter(({ msg }) => String(msg).includes('environment variable'))
+  assert.deepEqual(warnings.map(({ msg }) => msg), ["the environment variable 'TENANTRY_MAX_GROUP' is unknown (did you mean TENANTRY_MAX_GROUPS?)"])
+})
+
 test('a signal drains and the command ends cleanly', async (t) => {
   const { world, runtime, ended } = await serve(t)
   world.signals.emit('SIGTERM')

@@ -1,0 +1,77 @@
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { loadConfiguration } from '../../src/cli/config.ts'
+import { DEFAULT_LOGGER } from '../../src/ops/logger.ts'
+import { makeFolder } from './fake-world.ts'
+
+test('a folder is the tenants, and the command has its defaults', async (t) => {
+  const folder = makeFolder(t, { 'sites/a.example.test/index.mjs': '' })
+  const { host, port, watch, file, options } = await loadConfiguration('sites', {}, {}, folder)
+  assert.deepEqual([host, port, watch, file], ['127.0.0.1', 8080, false, undefined])
+  assert.deepEqual(options, { tenants: join(folder, 'sites'), logger: DEFAULT_LOGGER })
+})
+
+test('the usual places are looked for in their order', async (t) => {
+  const folder = makeFolder(t, { 'tenants/x': '' })
+  assert.equal((await loadConfiguration(undefined, {}, {}, folder)).options.tenants, join(folder, 'tenants'))
+  writeFileSync(join(folder, 'tenantry.json'), '{"tenants":"json"}')
+  assert.equal((await loadConfiguration(undefined, {}, {}, folder)).options.tenants, join(folder, 'json'))
+  writeFileSync(join(folder, 'tenantry.config.mjs'), 'export default { tenants: "module" }')
+  assert.equal((await loadConfiguration(undefined, {}, {}, folder)).options.tenants, join(folder, 'module'))
+})
+
+test('paths in a file are meant from that file', async (t) => {
+  const file = `export default { tenants: {
+    'a.test': 'a.mjs', 'b.test': { entry: './b.mjs', kind: 'node' }, 'c.test': { mounts: { '/': 'c.mjs', '/x': '/abs/x.mjs' } },
+    'd.test': new URL('file:///abs/d.mjs'), 'e.test': 'file:///abs/e.mjs',
+  } }`
+  const folder = makeFolder(t, { 'etc/site.mjs': file })
+  const { options } = await loadConfiguration('etc/site.mjs', {}, {}, folder)
+  assert.deepEqual(options.tenants, new Map<string, unknown>([
+    ['a.test', join(folder, 'etc/a.mjs')],
+    ['b.test', { entry: join(folder, 'etc/b.mjs'), kind: 'node' }],
+    ['c.test', { mounts: { '/': join(folder, 'etc/c.mjs'), '/x': '/abs/x.mjs' } }],
+    ['d.test', '/abs/d.mjs'], ['e.test', '/abs/e.mjs'],
+  ]))
+})
+
+test('a module that was changed is read again, not taken from the cache', async (t) => {
+  const folder = makeFolder(t, { 'c.mjs': 'export default { tenants: "t", port: 1 }' })
+  assert.equal((await loadConfiguration('c.mjs', {}, {}, folder)).port, 1)
+  writeFileSync(join(folder, 'c.mjs'), 'export default { tenants: "t", port: 2 }')
+  utimesSync(join(folder, 'c.mjs'), 1, 1)
+  assert.equal((await loadConfiguration('c.mjs', {}, {}, folder)).port, 2)
+})
+
+test('a module may hold what no text can: functions, a logger, a signal', async (t) => {
+  const folder = makeFolder(t, { 'c.mjs': `export default {
+    tenants: () => undefined, allowedHosts: true, applicationGroup: () => 'g', signal: AbortSignal.abort(), logger: false,
+  }` })
+  const { options } = await loadConfiguration('c.mjs', {}, {}, folder)
+  assert.equal(typeof options.tenants, 'function')
+  assert.equal(typeof options.applicationGroup, 'function')
+  assert.equal(options.signal?.aborted, true)
+  assert.equal(options.logger, false)
+})
+
+test('a level is set on the log of the command, and refused beside a logger of yours', async (t) => {
+  const folder = makeFolder(t, { 'tenants/x': '', 'own.json': '{"tenants":"t","logger":{"level":"warn"}}' })
+  const { options } = await loadConfiguration(undefined, {}, { TENANTRY_LOG_LEVEL: 'debug' }, folder)
+  assert.deepEqual(options.logger, { level: 'debug' })
+  await assert.rejects(loadConfiguration('own.json', { logLevel: 'info' }, {}, folder), { code: 'ERR_CONFIG', message: /set the level in logger/ })
+  await assert.rejects(loadConfiguration(undefined, { logLevel: 'info', logger: pino() }, {}, folder), { code: 'ERR_CONFIG' })
+})
+
+test('switches, lists and proxies can be written as text in the environment', async (t) => {
+  const folder = makeFolder(t, { 'tenants/x': '' })
+  const load = (env: NodeJS.ProcessEnv) => loadConfiguration(undefined, {}, env, folder)
+  assert.equal((await load({ TENANTRY_WATCH: '1' })).watch, true)
+  assert.deepEqual((await load({ TENANTRY_ALLOW: 'a.test, *.b.test' })).options.allowedHosts, ['a.test', '*.b.test'])
+  assert.equal((await load({ TENANTRY_TRUST_PROXY: '2' })).options.trustProxy, 2)
+  assert.equal((await load({ TENANTRY_TRUST_PROXY: 'true' })).options.trustProxy, true)
+  assert.deepEqual((await load({ TENANTRY_TRUST_PROXY: 'loopback, 10.0.0.0/8' })).options.trustProxy, ['loopback', '10.0.0.0/8'])
+  await assert.rejects(load({ TENANTRY_WATCH: 'maybe' }), { code: 'ERR_OPTION_INVALID', message: /TENANTRY_WATCH is 'maybe'; write true or false/ })
+})

@@ -1,0 +1,49 @@
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { describeDirectory } from '../src/describe.ts'
+import type { ResolvedTenant, TenantDirectory } from '../src/group/tenant.ts'
+import { createLabel } from '../src/label/expand.ts'
+import type { LabelSpec } from '../src/label/request-facts.ts'
+import { resolveOptions } from '../src/options.ts'
+
+const options = resolveOptions({ tenants: 'x' })
+
+function tenant(applicationGroup: LabelSpec): ResolvedTenant {
+  const settings = { serverName: 'localhost', labelPort: 'accepting', environment: {} } as const
+  return {
+    mounts: [{ path: '/blog', entry: '/srv/blog.mjs' }, { path: '', entry: '/srv/index.mjs' }], kind: 'auto', env: {}, preload: [],
+    applicationGroup: createLabel(applicationGroup, settings), processGroup: createLabel('', settings), permission: undefined,
+    directory: '/srv', revision: '1',
+    contextLimits: { startupTimeout: 1, memoryLimit: 2, deadlockTimeout: 3, maxRequests: 4, maxAge: 5, terminateTimeout: 6 },
+    groupLimits: { handlerTimeout: 7, idleTimeout: 8, bodyLimit: 9, maxInFlight: 10, maxQueue: 11 },
+  }
+}
+
+function directory(tenants: Record<string, ResolvedTenant> | undefined): TenantDirectory {
+  return {
+    find(host) {
+      const pattern = [host, host.replace(/^[^.]+/, '*')].find((name) => tenants?.[name] !== undefined)
+      return pattern === undefined ? undefined : { pattern, tenant: tenants?.[pattern] as ResolvedTenant }
+    },
+    patterns: () => tenants && Object.keys(tenants),
+    problems: () => [{ pattern: 'broken.test', message: 'm' }],
+    refresh: async () => ({ added: [], changed: [], removed: [] }),
+  }
+}
+
+test('every tenant is described with the groups that a request would get', async () => {
+  const source = directory({ 'a.test': tenant('%{RESOURCE}'), '*.b.test': tenant('%{HOST}'), 'c.test': tenant('%{ENV:WHO}') })
+  const { tenants, problems } = await describeDirectory(source, options, 8080)
+  assert.deepEqual(problems, [{ pattern: 'broken.test', message: 'm' }])
+  assert.deepEqual(tenants?.map(({ pattern, mounts }) => [pattern, mounts.map(({ applicationGroup }) => applicationGroup)]), [
+    ['a.test', ['localhost:8080|/blog', 'localhost:8080|']],
+    ['*.b.test', ['*.b.test:8080', '*.b.test:8080']],
+    ['c.test', ['(env)', '(env)']],
+  ])
+  assert.equal(tenants?.[0]?.limits.memoryLimit, 2)
+  assert.equal(tenants?.[0]?.limits.maxQueue, 11)
+})
+
+test('a source that cannot list its tenants is described as such', async () => {
+  assert.equal((await describeDirectory(directory(undefined), options, 80)).tenants, undefined)
+})
