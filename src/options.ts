@@ -1,7 +1,10 @@
 import * as v from 'valibot'
 import { TenantryError } from './errors.ts'
 import type { TenantSource } from './group/tenant-source.ts'
+import { createAllowList } from './label/allow.ts'
+import { createLabel } from './label/expand.ts'
 import type { LabelPort, LabelSettings, LabelSpec } from './label/request-facts.ts'
+import { createTrust } from './label/trust.ts'
 import { defaultCaps, readMachine, type DefaultCaps } from './machine.ts'
 import { suggestion } from './nearest.ts'
 import { DEFAULT_LOGGER, type LoggerOption } from './ops/logger.ts'
@@ -250,6 +253,7 @@ export function resolveOptions(options: RuntimeOptions, caps: DefaultCaps = defa
   const complete = resolved as unknown as ResolvedOptions
   if (complete.tenants === undefined) throw wrong(`tenants is missing; write ${OPTIONS.tenants.accepts}`)
   refuseConflicts(complete, options)
+  refuseUnusable(complete)
   return Object.freeze(complete)
 }
 
@@ -277,8 +281,27 @@ function refuseConflicts(resolved: ResolvedOptions, given: RuntimeOptions): void
   }
 }
 
-function wrong(message: string): TenantryError {
-  return new TenantryError('ERR_OPTION_INVALID', message)
+/** Labels, hosts and proxies are checked by those who will use them, so that what passes here works later. */
+function refuseUnusable({ applicationGroup, processGroup, serverName, labelPort, allowedHosts, trustProxy }: ResolvedOptions): void {
+  const settings: LabelSettings = { serverName, labelPort, environment: {} }
+  named('serverName', () => createLabel('%{SERVER}', settings))
+  named('applicationGroup', () => createLabel(applicationGroup, settings))
+  named('processGroup', () => createLabel(processGroup, settings))
+  named('allowedHosts', () => createAllowList(allowedHosts ?? true))
+  named('trustProxy', () => createTrust(trustProxy))
+}
+
+function named(name: OptionName, use: () => unknown): void {
+  try {
+    use()
+  } catch (error) {
+    const message = error instanceof Error ? error.message : showValue(error)
+    throw wrong(message.startsWith(name) ? message : `${name}: ${message}`, error)
+  }
+}
+
+function wrong(message: string, cause?: unknown): TenantryError {
+  return new TenantryError('ERR_OPTION_INVALID', message, cause === undefined ? {} : { cause })
 }
 
 function isObject(value: unknown): value is object {

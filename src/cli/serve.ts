@@ -93,7 +93,7 @@ function untilEnd(
       }))
     }
     // Closed from elsewhere, by the configuration's AbortSignal: the end is the same.
-    server.once('close', () => close().catch(reject))
+    server.once('close', () => void close().catch(reject))
 
     async function close(): Promise<void> {
       const { zombies } = await runtime.close()

@@ -35,7 +35,7 @@ export function readTenantLine(line: string, stream: 'stdout' | 'stderr'): Tenan
     fields[key] = value
   }
   const message = [object['msg'], object['message']].find((text) => typeof text === 'string')
-  return { level: readLevel(object['level'], stream), fields, message: (message as string | undefined) ?? '' }
+  return { level: readLevel(object['level'], stream), fields, message: message ?? '' }
 }
 
 function parseObject(line: string): Readonly<Record<string, unknown>> | undefined {
