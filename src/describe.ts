@@ -30,7 +30,9 @@ export interface SourceDescription {
 
 /** Looks at every tenant of a directory and starts nothing. Labels are those of a plain request to `port`. */
 export async function describeDirectory(
-  directory: TenantDirectory, options: ResolvedOptions, port: number,
+  directory: TenantDirectory,
+  options: ResolvedOptions,
+  port: number,
 ): Promise<SourceDescription> {
   const patterns = directory.patterns()
   const problems = [...directory.problems()]
@@ -49,7 +51,8 @@ function describeTenant({ pattern, tenant }: FoundTenant, port: number): TenantD
     pattern,
     kind: tenant.kind,
     mounts: tenant.mounts.map(({ path, entry }) => ({
-      path, entry,
+      path,
+      entry,
       applicationGroup: expand(tenant.applicationGroup, pattern, path, port),
       processGroup: expand(tenant.processGroup, pattern, path, port),
     })),
@@ -60,7 +63,10 @@ function describeTenant({ pattern, tenant }: FoundTenant, port: number): TenantD
 /** The pattern stands for the host, so that a wildcard's group reads as what it is: one for each host. */
 function expand(label: Label, host: string, mount: string, port: number): string {
   try {
-    return label({ host, hostPort: undefined, acceptingPort: port, method: 'GET', url: `${mount}/`, rawHeaders: [] }, mount).shown
+    return label(
+      { host, hostPort: undefined, acceptingPort: port, method: 'GET', url: `${mount}/`, rawHeaders: [] },
+      mount,
+    ).shown
   } catch {
     // A label of request variables or a function has no name without a request.
     return `(${label.kind})`

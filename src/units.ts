@@ -77,7 +77,7 @@ function isWhole(value: unknown): value is number {
 
 function inLargestUnit(value: number, units: readonly string[], unitOf: (unit: string) => number): string {
   if (value === 0) return '0'
-  const unit = units.find((candidate) => value % unitOf(candidate) === 0) ?? (units.at(-1) as string)
+  const unit = units.find((candidate) => value % unitOf(candidate) === 0) ?? ''
   return `${value / unitOf(unit)}${unit}`
 }
 

@@ -31,7 +31,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['ops/', 'cli/'],
   ms: ['units.ts'],
   bytes: ['units.ts'],
-  valibot: ['options.ts', 'group/'],
+  valibot: ['options.ts', 'option-spec.ts', 'option-table.ts', 'group/'],
   commander: ['cli/'],
   '@fastify/proxy-addr': ['label/', 'http/'],
 }

@@ -11,10 +11,26 @@ const options = resolveOptions({ tenants: 'x' })
 function tenant(applicationGroup: LabelSpec): ResolvedTenant {
   const settings = { serverName: 'localhost', labelPort: 'accepting', environment: {} } as const
   return {
-    mounts: [{ path: '/blog', entry: '/srv/blog.mjs' }, { path: '', entry: '/srv/index.mjs' }], kind: 'auto', env: {}, preload: [],
-    applicationGroup: createLabel(applicationGroup, settings), processGroup: createLabel('', settings), permission: undefined,
-    directory: '/srv', revision: '1',
-    contextLimits: { startupTimeout: 1, memoryLimit: 2, deadlockTimeout: 3, maxRequests: 4, maxAge: 5, terminateTimeout: 6 },
+    mounts: [
+      { path: '/blog', entry: '/srv/blog.mjs' },
+      { path: '', entry: '/srv/index.mjs' },
+    ],
+    kind: 'auto',
+    env: {},
+    preload: [],
+    applicationGroup: createLabel(applicationGroup, settings),
+    processGroup: createLabel('', settings),
+    permission: undefined,
+    directory: '/srv',
+    revision: '1',
+    contextLimits: {
+      startupTimeout: 1,
+      memoryLimit: 2,
+      deadlockTimeout: 3,
+      maxRequests: 4,
+      maxAge: 5,
+      terminateTimeout: 6,
+    },
     groupLimits: { handlerTimeout: 7, idleTimeout: 8, bodyLimit: 9, maxInFlight: 10, maxQueue: 11 },
   }
 }
@@ -32,14 +48,21 @@ function directory(tenants: Record<string, ResolvedTenant> | undefined): TenantD
 }
 
 test('every tenant is described with the groups that a request would get', async () => {
-  const source = directory({ 'a.test': tenant('%{RESOURCE}'), '*.b.test': tenant('%{HOST}'), 'c.test': tenant('%{ENV:WHO}') })
+  const source = directory({
+    'a.test': tenant('%{RESOURCE}'),
+    '*.b.test': tenant('%{HOST}'),
+    'c.test': tenant('%{ENV:WHO}'),
+  })
   const { tenants, problems } = await describeDirectory(source, options, 8080)
   assert.deepEqual(problems, [{ pattern: 'broken.test', message: 'm' }])
-  assert.deepEqual(tenants?.map(({ pattern, mounts }) => [pattern, mounts.map(({ applicationGroup }) => applicationGroup)]), [
-    ['a.test', ['localhost:8080|/blog', 'localhost:8080|']],
-    ['*.b.test', ['*.b.test:8080', '*.b.test:8080']],
-    ['c.test', ['(env)', '(env)']],
-  ])
+  assert.deepEqual(
+    tenants?.map(({ pattern, mounts }) => [pattern, mounts.map(({ applicationGroup }) => applicationGroup)]),
+    [
+      ['a.test', ['localhost:8080|/blog', 'localhost:8080|']],
+      ['*.b.test', ['*.b.test:8080', '*.b.test:8080']],
+      ['c.test', ['(env)', '(env)']],
+    ],
+  )
   assert.equal(tenants?.[0]?.limits.memoryLimit, 2)
   assert.equal(tenants?.[0]?.limits.maxQueue, 11)
 })

@@ -18,25 +18,33 @@ test('descriptors decide it where memory is plenty', () => {
 
 test('a small machine gets a small memory limit, and can still replace one context by another', () => {
   assert.deepEqual(defaultCaps({ memory: 128 * MB, descriptors: 64, cores: 1 }), {
-    maxContexts: 2, memoryLimit: 64 * MB, maxStarting: 2, maxStarts: 120,
+    maxContexts: 2,
+    memoryLimit: 64 * MB,
+    maxStarting: 2,
+    maxStarts: 120,
   })
 })
 
 test('every machine gets whole caps that leave half of it free', () => {
   const machines = fc.record({
-    memory: fc.integer({ min: MB, max: 4096 * GB }), descriptors: fc.integer({ min: 16, max: 2 ** 31 }), cores: fc.integer({ min: 1, max: 512 }),
+    memory: fc.integer({ min: MB, max: 4096 * GB }),
+    descriptors: fc.integer({ min: 16, max: 2 ** 31 }),
+    cores: fc.integer({ min: 1, max: 512 }),
   })
-  fc.assert(fc.property(machines, (machine) => {
-    const caps = defaultCaps(machine)
-    assert.ok(Object.values(caps).every((cap) => Number.isSafeInteger(cap) && cap > 0))
-    assert.ok(caps.maxContexts === 2 || caps.maxContexts * 5 <= machine.descriptors / 2)
-    assert.ok(caps.maxContexts === 2 || caps.maxContexts * 48 * MB <= machine.memory / 2)
-    assert.ok(caps.maxContexts <= 512 && caps.maxStarts >= caps.maxContexts)
-  }))
+  fc.assert(
+    fc.property(machines, (machine) => {
+      const caps = defaultCaps(machine)
+      assert.ok(Object.values(caps).every((cap) => Number.isSafeInteger(cap) && cap > 0))
+      assert.ok(caps.maxContexts === 2 || caps.maxContexts * 5 <= machine.descriptors / 2)
+      assert.ok(caps.maxContexts === 2 || caps.maxContexts * 48 * MB <= machine.memory / 2)
+      assert.ok(caps.maxContexts <= 512 && caps.maxStarts >= caps.maxContexts)
+    }),
+  )
 })
 
 test('the descriptor limit is read from Linux, and a safe number stands in elsewhere', () => {
-  const line = 'Limit                     Soft Limit           Hard Limit           Units\nMax open files            4096                 20000                files\n'
+  const line =
+    'Limit                     Soft Limit           Hard Limit           Units\nMax open files            4096                 20000                files\n'
   assert.equal(parseDescriptorLimit(line), 4096)
   assert.equal(parseDescriptorLimit(line.replace('4096', 'unlimited')), Number.MAX_SAFE_INTEGER)
   assert.equal(parseDescriptorLimit(''), 1024)

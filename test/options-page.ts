@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import assert from 'node:assert/strict'
-import { OPTION_NAMES, OPTIONS, type OptionName } from '../src/options.ts'
+import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
+import { type OptionName } from '../src/options.ts'
 
 const START = '<!-- written from the source -->'
 const END = '<!-- end of what is written from the source -->'

@@ -1,7 +1,8 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { OPTION_NAMES, OPTIONS, resolveOptions, type ResolvedOptions, type RuntimeOptions } from '../src/options.ts'
+import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
+import { resolveOptions, type ResolvedOptions, type RuntimeOptions } from '../src/options.ts'
 import type { DefaultCaps } from '../src/machine.ts'
 import { checkTable, optionRows, typeComments } from './options-page.ts'
 
@@ -10,7 +11,7 @@ const CAPS: DefaultCaps = { maxContexts: 100, memoryLimit: 256 * MB, maxStarting
 const TENANTS = { 'a.example.test': '/srv/a.mjs' }
 
 function resolve(options: object): ResolvedOptions {
-  return resolveOptions({ tenants: TENANTS, ...options } as RuntimeOptions, CAPS)
+  return resolveOptions({ tenants: TENANTS, ...options }, CAPS)
 }
 
 function refusal(options: object): string {
@@ -26,18 +27,49 @@ function refusal(options: object): string {
 test('defaults are filled in, and the result is frozen', () => {
   const options = resolve({})
   assert.ok(Object.isFrozen(options))
-  assert.deepEqual({ ...options }, {
-    tenants: TENANTS, applicationGroup: '%{HOST}', processGroup: '', allowedHosts: undefined, serverName: 'localhost',
-    labelPort: 'accepting', trustProxy: false, requestVariables: undefined, maxContexts: 100, maxGroups: 90,
-    maxGroupsPerPattern: 45, maxStarts: 120, maxStarting: 3, maxInFlight: 1024, maxQueue: 256, startupTimeout: 30_000,
-    queueTimeout: 15_000, handlerTimeout: 60_000, idleTimeout: 600_000, drainTimeout: 10_000, terminateTimeout: 2000,
-    deadlockTimeout: 60_000, memoryLimit: 256 * MB, maxRequests: 0, maxAge: 0, bodyLimit: 0, logger: { level: 'info' },
-    signal: undefined,
-  })
+  assert.deepEqual(
+    { ...options },
+    {
+      tenants: TENANTS,
+      applicationGroup: '%{HOST}',
+      processGroup: '',
+      allowedHosts: undefined,
+      serverName: 'localhost',
+      labelPort: 'accepting',
+      trustProxy: false,
+      requestVariables: undefined,
+      maxContexts: 100,
+      maxGroups: 90,
+      maxGroupsPerPattern: 45,
+      maxStarts: 120,
+      maxStarting: 3,
+      maxInFlight: 1024,
+      maxQueue: 256,
+      startupTimeout: 30_000,
+      queueTimeout: 15_000,
+      handlerTimeout: 60_000,
+      idleTimeout: 600_000,
+      drainTimeout: 10_000,
+      terminateTimeout: 2000,
+      deadlockTimeout: 60_000,
+      memoryLimit: 256 * MB,
+      maxRequests: 0,
+      maxAge: 0,
+      bodyLimit: 0,
+      logger: { level: 'info' },
+      signal: undefined,
+    },
+  )
 })
 
 test('undefined means the default, and text becomes milliseconds and bytes', () => {
-  const options = resolve({ idleTimeout: undefined, handlerTimeout: '2s', memoryLimit: '1gb', bodyLimit: 10, maxAge: '1d' })
+  const options = resolve({
+    idleTimeout: undefined,
+    handlerTimeout: '2s',
+    memoryLimit: '1gb',
+    bodyLimit: 10,
+    maxAge: '1d',
+  })
   assert.deepEqual(
     [options.idleTimeout, options.handlerTimeout, options.memoryLimit, options.bodyLimit, options.maxAge],
     [600_000, 2000, 1024 * MB, 10, 86_400_000],
@@ -67,37 +99,71 @@ test('an unknown option is refused and the nearest one named', () => {
 
 test('a wrong value names the option, the value and what is accepted', () => {
   assert.equal(refusal({ maxGroups: 'many' }), "maxGroups is 'many'; write a whole number, 1 or more")
-  assert.match(refusal({ idleTimeout: '10x' }), /^idleTimeout is '10x'; write whole milliseconds, or text such as .*0 is off$/)
+  assert.match(
+    refusal({ idleTimeout: '10x' }),
+    /^idleTimeout is '10x'; write whole milliseconds, or text such as .*0 is off$/,
+  )
   assert.match(refusal({ memoryLimit: '1M' }), /^memoryLimit is '1M'; write whole bytes, .*at least 16mb/)
-  assert.match(refusal({ labelPort: 'mine' }), /^labelPort is 'mine'; write accepting, server, host-or-accepting or host$/)
+  assert.match(
+    refusal({ labelPort: 'mine' }),
+    /^labelPort is 'mine'; write accepting, server, host-or-accepting or host$/,
+  )
 })
 
 test('every option refuses what it does not accept', () => {
   const wrong: Record<string, unknown[]> = {
-    tenants: ['', 5, null, [], new Date()], applicationGroup: [5, null, 'x'.repeat(256), 'a\nb'], processGroup: [false],
-    allowedHosts: [[], false, 'a.example.test', [''], ['a b'], [5]], serverName: ['', 'a b', 5], labelPort: ['Host', 1],
-    trustProxy: [0, 1.5, '', [5], {}], requestVariables: [{}, 'x'], logger: [true, null, 'info', []], signal: [{}, null],
+    tenants: ['', 5, null, [], new Date()],
+    applicationGroup: [5, null, 'x'.repeat(256), 'a\nb'],
+    processGroup: [false],
+    allowedHosts: [[], false, 'a.example.test', [''], ['a b'], [5]],
+    serverName: ['', 'a b', 5],
+    labelPort: ['Host', 1],
+    trustProxy: [0, 1.5, '', [5], {}],
+    requestVariables: [{}, 'x'],
+    logger: [true, null, 'info', []],
+    signal: [{}, null],
   }
   for (const name of OPTION_NAMES) {
     const { kind } = OPTIONS[name]
     const values = wrong[name] ?? [-1, 1.5, NaN, Infinity, null, {}, '', 'x', true, ...(kind === 'count' ? ['5'] : [])]
-    for (const value of values) assert.match(refusal({ [name]: value }), new RegExp(`^${name} (is|are) `), `${name}: ${String(value)}`)
+    for (const value of values)
+      assert.match(refusal({ [name]: value }), new RegExp(`^${name} (is|are) `), `${name}: ${String(value)}`)
   }
 })
 
 test('a limit that must end something cannot be 0, and one that may be off can', () => {
-  for (const name of ['startupTimeout', 'queueTimeout', 'terminateTimeout', 'maxGroups', 'maxContexts', 'maxStarts', 'maxInFlight']) {
+  for (const name of [
+    'startupTimeout',
+    'queueTimeout',
+    'terminateTimeout',
+    'maxGroups',
+    'maxContexts',
+    'maxStarts',
+    'maxInFlight',
+  ]) {
     assert.match(refusal({ [name]: 0 }), new RegExp(`^${name} is 0`))
   }
-  for (const name of ['handlerTimeout', 'idleTimeout', 'drainTimeout', 'deadlockTimeout', 'memoryLimit', 'maxRequests', 'maxAge', 'bodyLimit', 'maxQueue']) {
+  for (const name of [
+    'handlerTimeout',
+    'idleTimeout',
+    'drainTimeout',
+    'deadlockTimeout',
+    'memoryLimit',
+    'maxRequests',
+    'maxAge',
+    'bodyLimit',
+    'maxQueue',
+  ]) {
     assert.equal(resolve({ [name]: 0 })[name as 'maxAge'], 0)
   }
   assert.match(refusal({ memoryLimit: '1mb' }), /at least 16mb/)
 })
 
 test('options that contradict each other are an error, not a silent repair', () => {
-  assert.equal(refusal({ maxGroups: 20, maxContexts: 10 }),
-    'maxGroups is 20, but maxContexts is 10; lower maxGroups or raise maxContexts')
+  assert.equal(
+    refusal({ maxGroups: 20, maxContexts: 10 }),
+    'maxGroups is 20, but maxContexts is 10; lower maxGroups or raise maxContexts',
+  )
   assert.match(refusal({ maxGroups: 200 }), /maxContexts is 100 \(its default here\)/)
   assert.match(refusal({ maxGroupsPerPattern: 20, maxGroups: 10 }), /^maxGroupsPerPattern is 20, but maxGroups is 10;/)
   assert.match(refusal({ maxStarting: 20, maxContexts: 10 }), /^maxStarting is 20/)
@@ -119,7 +185,10 @@ test('a label, a host, a name or a proxy that could not be used is refused at on
 
 test('options that are no object, or have no tenants, are refused', () => {
   for (const wrong of [undefined, null, 5, 'x', [], {}]) {
-    assert.throws(() => resolveOptions(wrong as unknown as RuntimeOptions, CAPS), { code: 'ERR_OPTION_INVALID', message: /tenants/ })
+    assert.throws(() => resolveOptions(wrong as unknown as RuntimeOptions, CAPS), {
+      code: 'ERR_OPTION_INVALID',
+      message: /tenants/,
+    })
   }
 })
 
@@ -129,5 +198,8 @@ test('docs/options.md says what the table says, and nothing else', () => {
 
 test('the sentence at the type of an option is the one of the table', () => {
   const comments = typeComments(readFileSync('src/options.ts', 'utf8'))
-  assert.deepEqual(Object.fromEntries(comments), Object.fromEntries(OPTION_NAMES.map((name) => [name, OPTIONS[name].doc])))
+  assert.deepEqual(
+    Object.fromEntries(comments),
+    Object.fromEntries(OPTION_NAMES.map((name) => [name, OPTIONS[name].doc])),
+  )
 })

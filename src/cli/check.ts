@@ -1,5 +1,5 @@
 import { TenantryError } from '../errors.ts'
-import { OPTION_NAMES, OPTIONS } from '../options.ts'
+import { OPTION_NAMES, OPTIONS } from '../option-table.ts'
 import type { SourceDescription, TenantDescription } from '../describe.ts'
 import { formatDuration, formatSize } from '../units.ts'
 import { loadConfiguration } from './config.ts'
@@ -9,7 +9,10 @@ import { EXIT, type Outcome, type World } from './world.ts'
 
 /** Prints what `serve` would work with, and starts nothing. Exit code 2 when something in it is wrong. */
 export async function check(
-  target: string | undefined, flags: Settings, json: boolean, world: World,
+  target: string | undefined,
+  flags: Settings,
+  json: boolean,
+  world: World,
 ): Promise<Outcome> {
   const { options, host, port } = await loadConfiguration(target, flags, world.env, world.cwd)
   const found = await world.describe(options, port)
@@ -24,7 +27,11 @@ export async function check(
 function asJson({ options, tenants, problems }: SourceDescription, host: string, port: number): object {
   const scalars = OPTION_NAMES.filter((name) => OPTIONS[name].scalar && typeof options[name] !== 'function')
   return {
-    host, port, tenants: tenants ?? null, problems, allowedHosts: options.allowedHosts ?? null,
+    host,
+    port,
+    tenants: tenants ?? null,
+    problems,
+    allowedHosts: options.allowedHosts ?? null,
     options: Object.fromEntries(scalars.map((name) => [name, options[name]])),
   }
 }
@@ -34,19 +41,32 @@ function asText({ options, tenants }: SourceDescription): string {
   if (tenants === undefined) return `tenants are named by a function; it is asked when a request comes\n${caps}`
   const head = ['HOST', 'GROUP', 'PROCESS', 'KIND', 'MOUNT', 'MEMORY', 'IDLE', 'HANDLER', 'ENTRY']
   const rows = tenants.flatMap(rowsOf)
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] as string).length)))
-  const text = [head, ...rows].map((row) => row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ').trimEnd())
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
+  )
+  const text = [head, ...rows].map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] as number))
+      .join('  ')
+      .trimEnd(),
+  )
   return `${text.join('\n')}\n\n${tenants.length} ${tenants.length === 1 ? 'tenant' : 'tenants'}; ${caps}`
 }
 
 /** One row for each mount; what is the tenant's stands in the first. */
 function rowsOf({ pattern, kind, mounts, limits }: TenantDescription): string[][] {
   return mounts.map(({ path, entry, applicationGroup, processGroup }, index) => {
-    const first = (text: string): string => index === 0 ? text : ''
+    const first = (text: string): string => (index === 0 ? text : '')
     return [
-      first(pattern), applicationGroup === '' ? '%{GLOBAL}' : applicationGroup, processGroup === '' ? '-' : processGroup, first(kind),
-      path === '' ? '/' : path, first(orOff(limits.memoryLimit, formatSize)), first(orOff(limits.idleTimeout, formatDuration)),
-      first(orOff(limits.handlerTimeout, formatDuration)), entry,
+      first(pattern),
+      applicationGroup === '' ? '%{GLOBAL}' : applicationGroup,
+      processGroup === '' ? '-' : processGroup,
+      first(kind),
+      path === '' ? '/' : path,
+      first(orOff(limits.memoryLimit, formatSize)),
+      first(orOff(limits.idleTimeout, formatDuration)),
+      first(orOff(limits.handlerTimeout, formatDuration)),
+      entry,
     ]
   })
 }

@@ -23,19 +23,26 @@ export interface Configuration extends Omit<CommandSettings, 'logLevel'> {
  * @throws TenantryError ERR_CONFIG or ERR_OPTION_INVALID, in one line
  */
 export async function loadConfiguration(
-  target: string | undefined, flags: Settings, env: NodeJS.ProcessEnv, cwd: string,
+  target: string | undefined,
+  flags: Settings,
+  env: NodeJS.ProcessEnv,
+  cwd: string,
 ): Promise<Configuration> {
   const path = findTarget(target, cwd)
   const folder = statSync(path).isDirectory()
   const fromFile: Settings = folder ? { tenants: path } : await readFile(path)
   const { host, port, watch, logLevel, ...options } = { ...fromFile, ...readEnvironment(env), ...flags }
-  if (options.tenants === undefined) throw new TenantryError('ERR_CONFIG', `${basename(path)} names no tenants; write a folder or an object`)
+  if (options.tenants === undefined)
+    throw new TenantryError('ERR_CONFIG', `${basename(path)} names no tenants; write a folder or an object`)
   return {
     file: folder ? undefined : path,
     host: (host as string | undefined) ?? '127.0.0.1',
     port: (port as number | undefined) ?? 8080,
     watch: (watch as boolean | undefined) ?? false,
-    options: { ...options, logger: withLevel(options.logger as LoggerOption | undefined, logLevel as string | undefined) } as unknown as RuntimeOptions,
+    options: {
+      ...options,
+      logger: withLevel(options.logger as LoggerOption | undefined, logLevel as string | undefined),
+    } as unknown as RuntimeOptions,
   }
 }
 
@@ -50,12 +57,18 @@ function findTarget(target: string | undefined, cwd: string): string {
   if (target !== undefined) {
     const path = resolve(cwd, target)
     if (existsSync(path)) return path
-    throw new TenantryError('ERR_CONFIG', `${showValue(target)} does not exist; write a folder of tenants or a configuration file`)
+    throw new TenantryError(
+      'ERR_CONFIG',
+      `${showValue(target)} does not exist; write a folder of tenants or a configuration file`,
+    )
   }
   const usual = [...USUAL_FILES, USUAL_FOLDER].map((name) => resolve(cwd, name)).find((path) => existsSync(path))
   if (usual !== undefined) return usual
   const places = `${USUAL_FILES.join(', ')} and ${USUAL_FOLDER}/`
-  throw new TenantryError('ERR_CONFIG', `nothing to serve: ${places} are not here; name a folder of tenants or a configuration file`)
+  throw new TenantryError(
+    'ERR_CONFIG',
+    `nothing to serve: ${places} are not here; name a folder of tenants or a configuration file`,
+  )
 }
 
 async function readFile(path: string): Promise<Settings> {
@@ -66,7 +79,10 @@ async function readFile(path: string): Promise<Settings> {
   }
   // Paths in a file are meant from that file; checked first, so that nothing of a wrong shape is walked.
   const settings = readSettings(values, name)
-  return { ...settings, ...(settings.tenants !== undefined && { tenants: absoluteTenants(settings.tenants, dirname(path)) }) }
+  return {
+    ...settings,
+    ...(settings.tenants !== undefined && { tenants: absoluteTenants(settings.tenants, dirname(path)) }),
+  }
 }
 
 function parseJson(path: string, name: string): unknown {
@@ -79,11 +95,16 @@ function parseJson(path: string, name: string): unknown {
 
 async function importFile(path: string, name: string): Promise<unknown> {
   if (!['.mjs', '.js', '.cjs'].includes(extname(path))) {
-    throw new TenantryError('ERR_CONFIG', `${name} is no configuration file; write .json, or .mjs or .js with a default export`)
+    throw new TenantryError(
+      'ERR_CONFIG',
+      `${name} is no configuration file; write .json, or .mjs or .js with a default export`,
+    )
   }
   try {
     // The time of change makes a new URL, or a changed file would come from the cache of modules.
-    const module = await import(`${pathToFileURL(path).href}?changed=${statSync(path).mtimeMs}`) as { default?: unknown }
+    const module = (await import(`${pathToFileURL(path).href}?changed=${statSync(path).mtimeMs}`)) as {
+      default?: unknown
+    }
     return module.default
   } catch (error) {
     throw new TenantryError('ERR_CONFIG', `${name} failed while loading: ${oneLine(error)}`, { cause: error })
@@ -105,9 +126,10 @@ function absoluteTenant(tenant: unknown, folder: string): unknown {
   return {
     ...tenant,
     ...(entry !== undefined && { entry: absoluteEntry(entry, folder) }),
-    ...(typeof mounts === 'object' && mounts !== null && {
-      mounts: Object.fromEntries(Object.entries(mounts).map(([path, at]) => [path, absoluteEntry(at, folder)])),
-    }),
+    ...(typeof mounts === 'object' &&
+      mounts !== null && {
+        mounts: Object.fromEntries(Object.entries(mounts).map(([path, at]) => [path, absoluteEntry(at, folder)])),
+      }),
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { TenantryError } from '../errors.ts'
-import { checkOption, OPTION_NAMES, OPTIONS, type OptionKind, type OptionName } from '../options.ts'
+import { type OptionKind } from '../option-spec.ts'
+import { OPTION_NAMES, OPTIONS } from '../option-table.ts'
+import { checkOption, type OptionName } from '../options.ts'
 import { suggestion } from '../nearest.ts'
 import { showValue } from '../units.ts'
 
@@ -36,8 +38,14 @@ export interface Flag {
 }
 
 const ARGUMENTS: Readonly<Record<OptionKind, string>> = {
-  duration: '<duration>', size: '<size>', count: '<number>', text: '<text>', choice: '<choice>', label: '<label>',
-  proxy: '<peers>', program: '<value>',
+  duration: '<duration>',
+  size: '<size>',
+  count: '<number>',
+  text: '<text>',
+  choice: '<choice>',
+  label: '<label>',
+  proxy: '<peers>',
+  program: '<value>',
 }
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
@@ -45,22 +53,58 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 const optionFlags = OPTION_NAMES.filter((name) => OPTIONS[name].scalar).map((name): Flag => {
   const { kind, doc, standard } = OPTIONS[name]
   return {
-    ...names(name, kebab(name)), argument: ARGUMENTS[kind], doc, standard,
+    ...names(name, kebab(name)),
+    argument: ARGUMENTS[kind],
+    doc,
+    standard,
     check: (value, shown) => checkOption(name, value, shown),
     fromText: kind === 'count' ? toNumber : kind === 'proxy' ? toProxies : (text) => text,
   }
 })
 
 const commandFlags: readonly Flag[] = [
-  { ...names('host', 'host'), argument: '<address>', doc: 'The address to listen on.', standard: '127.0.0.1', check: checkHost, fromText: (text) => text },
-  { ...names('port', 'port'), argument: '<number>', doc: 'The port to listen on; 0 takes a free one.', standard: '8080', check: checkPort, fromText: toNumber },
   {
-    ...names('allowedHosts', 'allow'), argument: '<host>', many: true, doc: "A host that is answered, such as '*.example.com'; '*' allows any. Repeat it for more.",
-    standard: OPTIONS.allowedHosts.standard, fromText: (text) => text.split(',').map((host) => host.trim()),
-    check: (value, shown) => checkOption('allowedHosts', Array.isArray(value) && value.includes('*') ? true : value, shown),
+    ...names('host', 'host'),
+    argument: '<address>',
+    doc: 'The address to listen on.',
+    standard: '127.0.0.1',
+    check: checkHost,
+    fromText: (text) => text,
   },
-  { ...names('logLevel', 'log-level'), argument: '<level>', doc: `The least level that is logged: ${LEVELS.join(', ')}.`, standard: 'info', check: checkLevel, fromText: (text) => text },
-  { ...names('watch', 'watch'), argument: '', doc: 'Notice new, changed and removed tenants while serving.', standard: 'off', check: checkSwitch, fromText: toSwitch },
+  {
+    ...names('port', 'port'),
+    argument: '<number>',
+    doc: 'The port to listen on; 0 takes a free one.',
+    standard: '8080',
+    check: checkPort,
+    fromText: toNumber,
+  },
+  {
+    ...names('allowedHosts', 'allow'),
+    argument: '<host>',
+    many: true,
+    doc: "A host that is answered, such as '*.example.com'; '*' allows any. Repeat it for more.",
+    standard: OPTIONS.allowedHosts.standard,
+    fromText: (text) => text.split(',').map((host) => host.trim()),
+    check: (value, shown) =>
+      checkOption('allowedHosts', Array.isArray(value) && value.includes('*') ? true : value, shown),
+  },
+  {
+    ...names('logLevel', 'log-level'),
+    argument: '<level>',
+    doc: `The least level that is logged: ${LEVELS.join(', ')}.`,
+    standard: 'info',
+    check: checkLevel,
+    fromText: (text) => text,
+  },
+  {
+    ...names('watch', 'watch'),
+    argument: '',
+    doc: 'Notice new, changed and removed tenants while serving.',
+    standard: 'off',
+    check: checkSwitch,
+    fromText: toSwitch,
+  },
 ]
 
 /** Every flag of `serve`: the command's own, then one for each scalar option of the runtime. */
@@ -72,7 +116,7 @@ export function addFlags(command: Command): Command {
   for (const { long, argument, many, doc, standard } of FLAGS) {
     const [usage, text] = [`${long} ${argument}`.trim(), `${doc} (default: ${standard})`]
     // Not commander's own lists, which take the folder that follows for one more value.
-    if (many) command.option(usage, text, (value: string, before: string[] = []) => [...before, value])
+    if (many) command.option(usage, text, (value: string, before: string[] | undefined) => [...(before ?? []), value])
     else command.option(usage, text)
   }
   return command
@@ -103,10 +147,12 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Settings {
 /** Variables that look like slips of ours: they are ignored, so an operator should hear of them. */
 export function misspeltVariables(env: NodeJS.ProcessEnv): string[] {
   const known = FLAGS.map(({ variable }) => variable)
-  return Object.keys(env).filter((name) => name.startsWith('TENANTRY_') && !known.includes(name)).flatMap((name) => {
-    const hint = suggestion(name, known)
-    return hint === '' ? [] : `the environment variable ${showValue(name)} is unknown${hint}`
-  })
+  return Object.keys(env)
+    .filter((name) => name.startsWith('TENANTRY_') && !known.includes(name))
+    .flatMap((name) => {
+      const hint = suggestion(name, known)
+      return hint === '' ? [] : `the environment variable ${showValue(name)} is unknown${hint}`
+    })
 }
 
 /** What a configuration file says: the command's settings and any option, under their camelCase names. */
@@ -114,7 +160,10 @@ export function readSettings(values: object, file: string): Settings {
   const settings: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(values)) {
     if (!SETTING_NAMES.has(name)) {
-      throw new TenantryError('ERR_CONFIG', `${file}: ${showValue(name)} is not a setting${suggestion(name, SETTING_NAMES)}`)
+      throw new TenantryError(
+        'ERR_CONFIG',
+        `${file}: ${showValue(name)} is not a setting${suggestion(name, SETTING_NAMES)}`,
+      )
     }
     if (value === undefined) continue
     const own = commandFlags.find((flag) => flag.name === name)

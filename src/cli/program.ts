@@ -14,7 +14,8 @@ const CODES = `
 Exit codes: 0 clean, 1 failed, 2 usage or configuration, 3 could not listen, 128+n forced by signal n.
 Signals: SIGTERM and SIGINT drain, a second one forces; SIGHUP reads the configuration and the tenants again.`
 
-const TARGET = 'a folder whose sub-folders are tenants named after their hosts, or a configuration file (.json, .mjs, .js)'
+const TARGET =
+  'a folder whose sub-folders are tenants named after their hosts, or a configuration file (.json, .mjs, .js)'
 
 /** Runs one command line (without node and the script) and says how the process should end. */
 export async function run(argv: readonly string[], world: World): Promise<Outcome> {
@@ -23,21 +24,27 @@ export async function run(argv: readonly string[], world: World): Promise<Outcom
     .description('Many Node.js applications in one server, each host in its own isolated context, under caps.')
     .version(world.version)
   const serveCommand = program.command('serve').description('serve the tenants until a signal ends it')
-  addFlags(serveCommand.argument('[dir|config]', TARGET)).addHelpText('after', UNITS + CODES)
+  addFlags(serveCommand.argument('[dir|config]', TARGET))
+    .addHelpText('after', UNITS + CODES)
     .action(async (target: string | undefined, given: Record<string, unknown>) => {
       outcome = await serve(target, readFlags(given), world)
     })
   const checkCommand = program.command('check').description('show what was found and resolved, and start nothing')
-  addFlags(checkCommand.argument('[dir|config]', TARGET)).option('--json', 'for machines').addHelpText('after', UNITS)
+  addFlags(checkCommand.argument('[dir|config]', TARGET))
+    .option('--json', 'for machines')
+    .addHelpText('after', UNITS)
     .action(async (target: string | undefined, given: Record<string, unknown>) => {
       outcome = await check(target, readFlags(given), given['json'] === true, world)
     })
   for (const command of [program, serveCommand, checkCommand]) {
-    command.exitOverride().showSuggestionAfterError(false).configureOutput({
-      writeOut: (text) => world.stdout.write(text),
-      writeErr: (text) => world.stderr.write(text),
-      outputError: () => {}, // written below, with what can be said about it
-    })
+    command
+      .exitOverride()
+      .showSuggestionAfterError(false)
+      .configureOutput({
+        writeOut: (text) => world.stdout.write(text),
+        writeErr: (text) => world.stderr.write(text),
+        outputError: () => {}, // written below, with what can be said about it
+      })
   }
   try {
     await program.parseAsync([...argv], { from: 'user' })
@@ -60,7 +67,7 @@ function failed(error: unknown, argv: readonly string[], world: World): Outcome 
     return { code: EXIT.usage, stuck: false }
   }
   // Not foreseen: the stack is what will help.
-  say(world, error instanceof Error ? error.stack ?? error.message : String(error))
+  say(world, error instanceof Error ? (error.stack ?? error.message) : String(error))
   return { code: EXIT.failed, stuck: false }
 }
 
@@ -68,7 +75,13 @@ function describe(error: CommanderError, argv: readonly string[]): string {
   const message = error.message.replace(/^error: /, '').split('\n', 1)[0] as string
   const word = /'([^']*)'/.exec(message)?.[1] ?? ''
   if (error.code === 'commander.unknownOption') {
-    return message + suggestion(word.split('=', 1)[0] as string, [...FLAGS.map(({ long }) => long), ...(argv[0] === 'check' ? ['--json'] : [])])
+    return (
+      message +
+      suggestion(word.split('=', 1)[0] as string, [
+        ...FLAGS.map(({ long }) => long),
+        ...(argv[0] === 'check' ? ['--json'] : []),
+      ])
+    )
   }
   return error.code === 'commander.unknownCommand' ? message + suggestion(word, ['serve', 'check', 'help']) : message
 }

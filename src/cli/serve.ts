@@ -29,7 +29,8 @@ export async function serve(target: string | undefined, flags: Settings, world: 
   const runtime = world.createRuntime({ ...configuration.options, logger: logger ?? false })
   for (const message of misspeltVariables(world.env)) logger?.warn(message)
   await runtime.start()
-  for (const { pattern, message } of runtime.problems()) logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
+  for (const { pattern, message } of runtime.problems())
+    logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
 
   let server: Server
   try {
@@ -38,22 +39,36 @@ export async function serve(target: string | undefined, flags: Settings, world: 
     await runtime.close()
     const reason = LISTEN_ERRORS[(error as NodeJS.ErrnoException).code ?? '']
     if (reason === undefined) throw error
-    const where = `${isIP(configuration.host) === 6 ? `[${configuration.host}]` : configuration.host}:${configuration.port}`
+    const { host, port } = configuration
+    const where = isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
     world.stderr.write(`tenantry: cannot listen on ${where}: ${reason}\n`)
     return { code: EXIT.listen, stuck: false }
   }
   report(configuration, runtime, server, logger, world)
-  return untilEnd(configuration, runtime, server, logger, world, () => reload(target, flags, configuration, runtime, logger, world))
+  return untilEnd(configuration, runtime, server, logger, world, () =>
+    reload(target, flags, configuration, runtime, logger, world),
+  )
 }
 
 function report(
-  configuration: Configuration, runtime: ServedRuntime, server: Server, logger: Logger | undefined, { version, stderr }: World,
+  configuration: Configuration,
+  runtime: ServedRuntime,
+  server: Server,
+  logger: Logger | undefined,
+  { version, stderr }: World,
 ): void {
   const address = server.address()
-  const url = typeof address === 'object' && address !== null ? urlOf(address.address, address.port) : configuration.host
+  const url =
+    typeof address === 'object' && address !== null ? urlOf(address.address, address.port) : configuration.host
   const { options } = runtime
-  const allowed = options.allowedHosts === true ? ['*'] : options.allowedHosts ?? runtime.patterns() ?? []
-  const fields = { url, version, allowed: allowed.slice(0, MAX_HOSTS), allowedCount: allowed.length, caps: capsOf(options) }
+  const allowed = options.allowedHosts === true ? ['*'] : (options.allowedHosts ?? runtime.patterns() ?? [])
+  const fields = {
+    url,
+    version,
+    allowed: allowed.slice(0, MAX_HOSTS),
+    allowedCount: allowed.length,
+    caps: capsOf(options),
+  }
   logger?.info(fields, 'listening')
   if (options.allowedHosts === true) {
     logger?.warn('any host is allowed: a client chooses the names of groups; the caps are all that bounds them')
@@ -63,7 +78,11 @@ function report(
 }
 
 function untilEnd(
-  { watch, file, options }: Configuration, runtime: ServedRuntime, server: Server, logger: Logger | undefined, world: World,
+  { watch, file, options }: Configuration,
+  runtime: ServedRuntime,
+  server: Server,
+  logger: Logger | undefined,
+  world: World,
   onReload: () => Promise<void>,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
@@ -85,12 +104,14 @@ function untilEnd(
     ]
     if (watch) {
       const folders = typeof options.tenants === 'string' ? [options.tenants] : []
-      stops.push(watchPaths({
-        paths: [...folders, ...(file === undefined ? [] : [file])],
-        clock: world.clock,
-        onChange: () => void onReload(),
-        onError: (error) => logger?.warn({ err: error }, 'watching failed: send SIGHUP after a change'),
-      }))
+      stops.push(
+        watchPaths({
+          paths: [...folders, ...(file === undefined ? [] : [file])],
+          clock: world.clock,
+          onChange: () => void onReload(),
+          onError: (error) => logger?.warn({ err: error }, 'watching failed: send SIGHUP after a change'),
+        }),
+      )
     }
     // Closed from elsewhere, by the configuration's AbortSignal: the end is the same.
     server.once('close', () => void close().catch(reject))
@@ -113,7 +134,12 @@ function untilEnd(
 
 /** Reads the configuration and the tenants again. A mistake in them is logged and changes nothing. */
 async function reload(
-  target: string | undefined, flags: Settings, before: Configuration, runtime: ServedRuntime, logger: Logger | undefined, world: World,
+  target: string | undefined,
+  flags: Settings,
+  before: Configuration,
+  runtime: ServedRuntime,
+  logger: Logger | undefined,
+  world: World,
 ): Promise<void> {
   try {
     const after = await loadConfiguration(target, flags, world.env, world.cwd)
@@ -122,9 +148,13 @@ async function reload(
     takeTenants(before.options.tenants, after.options.tenants)
     const change = await runtime.refresh()
     logger?.info({ ...change }, 'tenants read again')
-    for (const { pattern, message } of runtime.problems()) logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
+    for (const { pattern, message } of runtime.problems())
+      logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
   } catch (error) {
-    logger?.error({ err: error, ...(error instanceof TenantryError && { code: error.code }) }, 'reading again failed; nothing was changed')
+    logger?.error(
+      { err: error, ...(error instanceof TenantryError && { code: error.code }) },
+      'reading again failed; nothing was changed',
+    )
   }
 }
 
@@ -146,4 +176,3 @@ function changedNames(before: Configuration, after: Configuration): string[] {
     return JSON.stringify(was) !== JSON.stringify(is)
   })
 }
-

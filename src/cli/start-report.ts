@@ -22,8 +22,10 @@ export function capsOf(options: ResolvedOptions): Caps {
 /** One line on the caps. */
 export function describeCaps(caps: Caps): string {
   const memory = caps.memoryLimit === 0 ? 'no memory limit' : `${formatSize(caps.memoryLimit)} each`
-  return `${caps.maxContexts} contexts (${memory}), ${caps.maxGroups} groups (${caps.maxGroupsPerPattern} per wildcard), `
-    + `${caps.maxStarts} starts a minute (${caps.maxStarting} at once)`
+  return (
+    `${caps.maxContexts} contexts (${memory}), ${caps.maxGroups} groups (${caps.maxGroupsPerPattern} per wildcard), ` +
+    `${caps.maxStarts} starts a minute (${caps.maxStarting} at once)`
+  )
 }
 
 export interface StartFacts {
@@ -41,9 +43,13 @@ export function startReport({ version, url, patterns, problems, options }: Start
   if (patterns === undefined) {
     lines.push('  tenants   named by a function')
   } else {
-    lines.push(`  tenants   ${patterns.length} found${patterns.length === 0 ? '' : ', each started by its first request:'}`, '')
+    lines.push(
+      `  tenants   ${patterns.length} found${patterns.length === 0 ? '' : ', each started by its first request:'}`,
+      '',
+    )
     for (const pattern of patterns.slice(0, MAX_LISTED)) lines.push(`    ${curlLine(pattern, url)}`)
-    if (patterns.length > MAX_LISTED) lines.push(`    … and ${patterns.length - MAX_LISTED} more (tenantry check lists them)`)
+    if (patterns.length > MAX_LISTED)
+      lines.push(`    … and ${patterns.length - MAX_LISTED} more (tenantry check lists them)`)
     if (patterns.length > 0) lines.push('')
   }
   for (const { pattern, message } of problems.slice(0, MAX_LISTED)) lines.push(`  problem   ${pattern}: ${message}`)
@@ -66,6 +72,7 @@ export function sampleHost(pattern: string): string {
 
 /** The URL of an address that a server listens on; IPv6 in brackets, and no wildcard address that nothing can ask. */
 export function urlOf(address: string, port: number): string {
-  const host = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : address.includes(':') ? `[${address}]` : address
+  const host =
+    address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : address.includes(':') ? `[${address}]` : address
   return `http://${host}:${port}`
 }

@@ -1,4 +1,5 @@
-import { watch, type FSWatcher } from 'node:fs'
+import { statSync, watch, type FSWatcher } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 
 /** Editors write a file in several steps, and package managers write thousands: wait for a pause, but not for ever. */
@@ -8,6 +9,8 @@ const LONGEST = 2000
 /** What a package manager or an editor does for itself changes no tenant. */
 const IGNORED = /(^|[\\/])(node_modules|\.[^\\/]*|[^\\/]*~)([\\/]|$)/
 
+type Changed = (event: string, name: string | null) => void
+
 export interface WatchOptions {
   readonly paths: readonly string[]
   readonly clock: Clock
@@ -15,7 +18,7 @@ export interface WatchOptions {
   readonly onError: (error: Error) => void
 }
 
-/** Calls `onChange` after something below the paths has changed and it is quiet again; returns the function that stops it. */
+/** Calls `onChange` when something at or below the paths has changed and it is quiet again; returns the stop. */
 export function watchPaths({ paths, clock, onChange, onError }: WatchOptions): () => void {
   let stopTimer: (() => void) | undefined
   let since = 0
@@ -43,13 +46,18 @@ export function watchPaths({ paths, clock, onChange, onError }: WatchOptions): (
   }
 }
 
-/** Recursive where the platform can, else the folder itself: its new and removed tenants are still noticed. */
-function openWatcher(
-  path: string, changed: (event: string, name: string | null) => void, onError: (error: Error) => void,
-): FSWatcher | undefined {
-  for (const recursive of [true, false]) {
+/**
+ * Recursive where the platform can, else the folder itself: its new and removed tenants are still noticed.
+ * A file is watched through its folder, since an editor that writes a new one in its place would end a watch on it.
+ */
+function openWatcher(path: string, changed: Changed, onError: (error: Error) => void): FSWatcher | undefined {
+  const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+  const own: Changed = (event, name) => {
+    if (name === basename(path)) changed(event, name)
+  }
+  for (const recursive of isFile ? [false] : [true, false]) {
     try {
-      return watch(path, { recursive, persistent: false }, changed)
+      return watch(isFile ? dirname(path) : path, { recursive, persistent: false }, isFile ? own : changed)
     } catch (error) {
       if (!recursive) onError(error as Error)
     }

@@ -12,7 +12,11 @@ export interface ServedRuntime {
   /** The hosts that the source names; undefined for a function. */
   patterns(): readonly string[] | undefined
   problems(): readonly { readonly pattern: string; readonly message: string }[]
-  refresh(): Promise<{ readonly added: readonly string[]; readonly changed: readonly string[]; readonly removed: readonly string[] }>
+  refresh(): Promise<{
+    readonly added: readonly string[]
+    readonly changed: readonly string[]
+    readonly removed: readonly string[]
+  }>
   /** Drains, then ends; `zombies` counts the threads that could not be ended. */
   close(): Promise<{ readonly zombies: number }>
   destroy(): Promise<void>

@@ -47,14 +47,19 @@ export function startLog(logger: Logger, clock: Clock = systemClock): () => void
 
 function listen(logger: Logger, clock: Clock): () => void {
   const refusals = new RateLimit({
-    ...REFUSALS, clock,
+    ...REFUSALS,
+    clock,
     onSuppressed: (code, suppressed) => logger.warn({ code, suppressed }, 'more of the same were not logged'),
   })
   const children = new LRUCache<number, Logger>({ max: MAX_CHILDREN })
   const output = new RateLimit({
-    ...OUTPUT, clock,
+    ...OUTPUT,
+    clock,
     onSuppressed: (contextId, suppressed) =>
-      logger.warn({ ...children.get(Number(contextId))?.bindings(), suppressed }, 'more output of this tenant was not logged'),
+      logger.warn(
+        { ...children.get(Number(contextId))?.bindings(), suppressed },
+        'more output of this tenant was not logged',
+      ),
   })
 
   function childOf({ contextId, label, processGroup }: EventPayloads['tenantry:context:output']): Logger {

@@ -25,13 +25,18 @@ export function openLogger(option: LoggerOption): Logger | undefined {
  * Colours unless NO_COLOR is set (https://no-color.org: to anything but the empty text).
  */
 export function createLogger(
-  options: LoggerOptions, stream: { readonly isTTY?: boolean; readonly fd?: number }, env: NodeJS.ProcessEnv,
+  options: LoggerOptions,
+  stream: { readonly isTTY?: boolean; readonly fd?: number },
+  env: NodeJS.ProcessEnv,
 ): Logger {
   // ISO time: a line is read by people and by machines, and both know it.
   const settings: LoggerOptions = { base: null, timestamp: stdTimeFunctions.isoTime, ...options }
   // Pino's own destination: NOT the stream, which buffers without a bound while its reader is slow.
   if (stream.isTTY !== true) return pino(settings, pino.destination({ dest: stream.fd ?? 1, sync: true }))
-  return pino(settings, pretty({ destination: stream.fd ?? 1, sync: true, colorize: !env['NO_COLOR'], translateTime: 'SYS:HH:MM:ss.l' }))
+  return pino(
+    settings,
+    pretty({ destination: stream.fd ?? 1, sync: true, colorize: !env['NO_COLOR'], translateTime: 'SYS:HH:MM:ss.l' }),
+  )
 }
 
 function isLogger(option: object): option is Logger {

@@ -8,13 +8,36 @@ export interface TenantLine {
 export type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 const LEVELS: Readonly<Record<string | number, Level>> = {
-  10: 'trace', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal',
-  trace: 'trace', debug: 'debug', info: 'info', warn: 'warn', warning: 'warn', error: 'error', fatal: 'fatal',
+  10: 'trace',
+  20: 'debug',
+  30: 'info',
+  40: 'warn',
+  50: 'error',
+  60: 'fatal',
+  trace: 'trace',
+  debug: 'debug',
+  info: 'info',
+  warn: 'warn',
+  warning: 'warn',
+  error: 'error',
+  fatal: 'fatal',
 }
 
 /** Ours: a tenant that writes one of them must not be able to speak for another tenant or for the server. */
 const RESERVED = new Set([
-  'label', 'processGroup', 'contextId', 'stream', 'level', 'time', 'msg', 'message', 'pid', 'hostname', 'name', 'suppressed', '__proto__',
+  'label',
+  'processGroup',
+  'contextId',
+  'stream',
+  'level',
+  'time',
+  'msg',
+  'message',
+  'pid',
+  'hostname',
+  'name',
+  'suppressed',
+  '__proto__',
 ])
 
 /** A longer line is text: parsing it would cost the front more than the tenant paid for writing it. */

@@ -14,8 +14,17 @@ const TENANT: TenantDescription = {
     { path: '', entry: '/srv/a/index.mjs', applicationGroup: '', processGroup: 'daemon' },
   ],
   limits: {
-    startupTimeout: 1, memoryLimit: 256 * MB, deadlockTimeout: 1, maxRequests: 0, maxAge: 0, terminateTimeout: 1,
-    handlerTimeout: 60_000, idleTimeout: 0, bodyLimit: 0, maxInFlight: 1, maxQueue: 1,
+    startupTimeout: 1,
+    memoryLimit: 256 * MB,
+    deadlockTimeout: 1,
+    maxRequests: 0,
+    maxAge: 0,
+    terminateTimeout: 1,
+    handlerTimeout: 60_000,
+    idleTimeout: 0,
+    bodyLimit: 0,
+    maxInFlight: 1,
+    maxQueue: 1,
   },
 }
 
@@ -45,7 +54,10 @@ test('--json is the same for machines, with every resolved scalar', async (t) =>
 })
 
 test('what is wrong is a line for each on stderr, and exit code 2', async (t) => {
-  const problems = [{ pattern: 'b.example.test', message: 'no entry was found' }, { pattern: 'Bad_Name', message: 'write bad-name' }]
+  const problems = [
+    { pattern: 'b.example.test', message: 'no entry was found' },
+    { pattern: 'Bad_Name', message: 'write bad-name' },
+  ]
   const world = fakeWorld(makeFolder(t, { 'tenants/x': '' }), { description: { tenants: [TENANT], problems } })
   assert.equal((await run(['check'], world)).code, 2)
   assert.equal(world.err.join(''), 'tenantry: b.example.test: no entry was found\ntenantry: Bad_Name: write bad-name\n')

@@ -30,12 +30,16 @@ test('paths in a file are meant from that file', async (t) => {
   } }`
   const folder = makeFolder(t, { 'etc/site.mjs': file })
   const { options } = await loadConfiguration('etc/site.mjs', {}, {}, folder)
-  assert.deepEqual(options.tenants, new Map<string, unknown>([
-    ['a.test', join(folder, 'etc/a.mjs')],
-    ['b.test', { entry: join(folder, 'etc/b.mjs'), kind: 'node' }],
-    ['c.test', { mounts: { '/': join(folder, 'etc/c.mjs'), '/x': '/abs/x.mjs' } }],
-    ['d.test', '/abs/d.mjs'], ['e.test', '/abs/e.mjs'],
-  ]))
+  assert.deepEqual(
+    options.tenants,
+    new Map<string, unknown>([
+      ['a.test', join(folder, 'etc/a.mjs')],
+      ['b.test', { entry: join(folder, 'etc/b.mjs'), kind: 'node' }],
+      ['c.test', { mounts: { '/': join(folder, 'etc/c.mjs'), '/x': '/abs/x.mjs' } }],
+      ['d.test', '/abs/d.mjs'],
+      ['e.test', '/abs/e.mjs'],
+    ]),
+  )
 })
 
 test('a module that was changed is read again, not taken from the cache', async (t) => {
@@ -47,9 +51,11 @@ test('a module that was changed is read again, not taken from the cache', async 
 })
 
 test('a module may hold what no text can: functions, a logger, a signal', async (t) => {
-  const folder = makeFolder(t, { 'c.mjs': `export default {
+  const folder = makeFolder(t, {
+    'c.mjs': `export default {
     tenants: () => undefined, allowedHosts: true, applicationGroup: () => 'g', signal: AbortSignal.abort(), logger: false,
-  }` })
+  }`,
+  })
   const { options } = await loadConfiguration('c.mjs', {}, {}, folder)
   assert.equal(typeof options.tenants, 'function')
   assert.equal(typeof options.applicationGroup, 'function')
@@ -61,8 +67,13 @@ test('a level is set on the log of the command, and refused beside a logger of y
   const folder = makeFolder(t, { 'tenants/x': '', 'own.json': '{"tenants":"t","logger":{"level":"warn"}}' })
   const { options } = await loadConfiguration(undefined, {}, { TENANTRY_LOG_LEVEL: 'debug' }, folder)
   assert.deepEqual(options.logger, { level: 'debug' })
-  await assert.rejects(loadConfiguration('own.json', { logLevel: 'info' }, {}, folder), { code: 'ERR_CONFIG', message: /set the level in logger/ })
-  await assert.rejects(loadConfiguration(undefined, { logLevel: 'info', logger: pino() }, {}, folder), { code: 'ERR_CONFIG' })
+  await assert.rejects(loadConfiguration('own.json', { logLevel: 'info' }, {}, folder), {
+    code: 'ERR_CONFIG',
+    message: /set the level in logger/,
+  })
+  await assert.rejects(loadConfiguration(undefined, { logLevel: 'info', logger: pino() }, {}, folder), {
+    code: 'ERR_CONFIG',
+  })
 })
 
 test('switches, lists and proxies can be written as text in the environment', async (t) => {
@@ -72,6 +83,12 @@ test('switches, lists and proxies can be written as text in the environment', as
   assert.deepEqual((await load({ TENANTRY_ALLOW: 'a.test, *.b.test' })).options.allowedHosts, ['a.test', '*.b.test'])
   assert.equal((await load({ TENANTRY_TRUST_PROXY: '2' })).options.trustProxy, 2)
   assert.equal((await load({ TENANTRY_TRUST_PROXY: 'true' })).options.trustProxy, true)
-  assert.deepEqual((await load({ TENANTRY_TRUST_PROXY: 'loopback, 10.0.0.0/8' })).options.trustProxy, ['loopback', '10.0.0.0/8'])
-  await assert.rejects(load({ TENANTRY_WATCH: 'maybe' }), { code: 'ERR_OPTION_INVALID', message: /TENANTRY_WATCH is 'maybe'; write true or false/ })
+  assert.deepEqual((await load({ TENANTRY_TRUST_PROXY: 'loopback, 10.0.0.0/8' })).options.trustProxy, [
+    'loopback',
+    '10.0.0.0/8',
+  ])
+  await assert.rejects(load({ TENANTRY_WATCH: 'maybe' }), {
+    code: 'ERR_OPTION_INVALID',
+    message: /TENANTRY_WATCH is 'maybe'; write true or false/,
+  })
 })

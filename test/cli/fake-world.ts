@@ -102,15 +102,24 @@ export function fakeWorld(cwd: string, { env = {}, description, prepare }: FakeW
   const log: Record<string, unknown>[] = []
   const runtimes: FakeRuntime[] = []
   const happened = new EventEmitter()
-  const logger = pino({ base: null, timestamp: false, level: 'debug' }, {
-    write(text: string) {
-      const line = JSON.parse(text) as Record<string, unknown>
-      log.push(line)
-      happened.emit('log', line)
+  const logger = pino(
+    { base: null, timestamp: false, level: 'debug' },
+    {
+      write(text: string) {
+        const line = JSON.parse(text) as Record<string, unknown>
+        log.push(line)
+        happened.emit('log', line)
+      },
     },
-  })
+  )
   return {
-    version: '1.2.3', cwd, env, out, err, log, runtimes,
+    version: '1.2.3',
+    cwd,
+    env,
+    out,
+    err,
+    log,
+    runtimes,
     stdout: { write: (text) => out.push(text) },
     stderr: { write: (text) => err.push(text) },
     signals: new EventEmitter(),

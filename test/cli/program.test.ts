@@ -2,11 +2,15 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { run } from '../../src/cli/program.ts'
 import { FLAGS } from '../../src/cli/flags.ts'
-import { OPTION_NAMES, OPTIONS } from '../../src/options.ts'
+import { OPTION_NAMES, OPTIONS } from '../../src/option-table.ts'
 import { checkTable } from '../options-page.ts'
 import { fakeWorld, makeFolder, type FakeWorld } from './fake-world.ts'
 
-async function ask(t: Parameters<typeof makeFolder>[0], args: readonly string[], files = {}): Promise<FakeWorld & { code: number }> {
+async function ask(
+  t: Parameters<typeof makeFolder>[0],
+  args: readonly string[],
+  files = {},
+): Promise<FakeWorld & { code: number }> {
   const world = fakeWorld(makeFolder(t, files))
   const { code } = await run(args, world)
   return { ...world, code }
@@ -36,7 +40,10 @@ test('--help is everywhere, and that of serve names every flag with its default'
 
 test('every scalar option of the runtime is a flag, in kebab-case', () => {
   const names = FLAGS.map(({ name }) => name)
-  assert.deepEqual(OPTION_NAMES.filter((name) => OPTIONS[name].scalar && !names.includes(name)), [])
+  assert.deepEqual(
+    OPTION_NAMES.filter((name) => OPTIONS[name].scalar && !names.includes(name)),
+    [],
+  )
   const find = (long: string): string | undefined => FLAGS.find((flag) => flag.long === long)?.name
   assert.equal(find('--max-groups-per-pattern'), 'maxGroupsPerPattern')
   assert.equal(find('--application-group'), 'applicationGroup')
@@ -44,8 +51,16 @@ test('every scalar option of the runtime is a flag, in kebab-case', () => {
 })
 
 test('what is wrong on a command line is one line that names it, and exit code 2', async (t) => {
-  const files = { 'tenants/x': '', 'list.json': '[]', 'broken.json': '{', 'broken.mjs': 'throw new Error("oh no\\nmore")', 'x.toml': '',
-    'slip.json': '{"tenants":"t","maxGroup":1}', 'none.json': '{}', 'wrong.json': '{"tenants":"t","idleTimeout":"soon"}' }
+  const files = {
+    'tenants/x': '',
+    'list.json': '[]',
+    'broken.json': '{',
+    'broken.mjs': 'throw new Error("oh no\\nmore")',
+    'x.toml': '',
+    'slip.json': '{"tenants":"t","maxGroup":1}',
+    'none.json': '{}',
+    'wrong.json': '{"tenants":"t","idleTimeout":"soon"}',
+  }
   const cases: [string[], RegExp][] = [
     [['serve', '--max-gropus', '3'], /unknown option '--max-gropus' \(did you mean --max-groups\?\)/],
     [['serve', '--idle-timeot=3'], /--idle-timeot.*did you mean --idle-timeout\?/],
@@ -92,13 +107,22 @@ test('nothing to serve says where was looked', async (t) => {
 })
 
 test('a failure that nobody foresaw keeps its stack and is exit code 1', async (t) => {
-  const world = { ...fakeWorld(makeFolder(t, { 'tenants/x': '' })), createRuntime: () => { throw new Error('surprise') } }
+  const world = {
+    ...fakeWorld(makeFolder(t, { 'tenants/x': '' })),
+    createRuntime: () => {
+      throw new Error('surprise')
+    },
+  }
   assert.equal((await run(['serve'], world)).code, 1)
   assert.match(world.err.join(''), /surprise\n\s+at /)
 })
 
 test('docs/cli.md lists every flag with its variable and default, and no other', () => {
-  const rows = FLAGS.map(({ long, argument, variable, doc, standard }) =>
-    [`\`${`${long} ${argument}`.trim()}\``, `\`${variable}\``, doc, standard])
+  const rows = FLAGS.map(({ long, argument, variable, doc, standard }) => [
+    `\`${`${long} ${argument}`.trim()}\``,
+    `\`${variable}\``,
+    doc,
+    standard,
+  ])
   checkTable('docs/cli.md', ['Flag', 'Variable', 'Meaning', 'Default'], rows)
 })

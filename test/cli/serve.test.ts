@@ -17,7 +17,10 @@ interface Served {
 }
 
 async function serve(
-  t: TestContext, args: readonly string[] = [], options: FakeWorldOptions = {}, files: Record<string, string> = { 'tenants/x': '' },
+  t: TestContext,
+  args: readonly string[] = [],
+  options: FakeWorldOptions = {},
+  files: Record<string, string> = { 'tenants/x': '' },
 ): Promise<Served> {
   const folder = makeFolder(t, files)
   const world = fakeWorld(folder, options)
@@ -48,7 +51,12 @@ test('the listening line carries the real url, what is allowed, and the caps', a
 test('a flag wins over the environment, that over the configuration file, and that over the default', async (t) => {
   const config = JSON.stringify({ tenants: 't', maxQueue: 1, maxInFlight: 1, maxRequests: 1, host: '127.0.0.1' })
   const env = { TENANTRY_MAX_QUEUE: '2', TENANTRY_MAX_IN_FLIGHT: '2', TENANTRY_HOST: '' }
-  const { runtime, folder } = await serve(t, ['tenantry.json', '--max-queue', '3'], { env }, { 'tenantry.json': config })
+  const { runtime, folder } = await serve(
+    t,
+    ['tenantry.json', '--max-queue', '3'],
+    { env },
+    { 'tenantry.json': config },
+  )
   const { maxQueue, maxInFlight, maxRequests, maxAge, tenants } = runtime.options
   assert.deepEqual([maxQueue, maxInFlight, maxRequests, maxAge, tenants], [3, 2, 1, 0, join(folder, 't')])
 })
@@ -75,7 +83,10 @@ test('a flag that may be repeated does not take the folder that follows it', asy
 test('a misspelt environment variable is warned about', async (t) => {
   const { world } = await serve(t, [], { env: { TENANTRY_MAX_GROUP: '3', TENANTRY_SOMETHING_ELSE: 'x' } })
   const warnings = world.log.filter(({ msg }) => String(msg).includes('environment variable'))
-  assert.deepEqual(warnings.map(({ msg }) => msg), ["the environment variable 'TENANTRY_MAX_GROUP' is unknown (did you mean TENANTRY_MAX_GROUPS?)"])
+  assert.deepEqual(
+    warnings.map(({ msg }) => msg),
+    ["the environment variable 'TENANTRY_MAX_GROUP' is unknown (did you mean TENANTRY_MAX_GROUPS?)"],
+  )
 })
 
 test('a signal drains and the command ends cleanly', async (t) => {
@@ -88,8 +99,15 @@ test('a signal drains and the command ends cleanly', async (t) => {
 })
 
 test('a second signal forces the end with 128 + its number', async (t) => {
-  for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
-    const { world, runtime, ended } = await serve(t, [], { prepare: (fake) => { fake.holdClose = new Promise(() => {}) } })
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    const { world, runtime, ended } = await serve(t, [], {
+      prepare: (fake) => {
+        fake.holdClose = new Promise(() => {})
+      },
+    })
     world.signals.emit('SIGTERM')
     await world.asked('close')
     world.signals.emit(signal)
@@ -100,7 +118,11 @@ test('a second signal forces the end with 128 + its number', async (t) => {
 })
 
 test('a thread that cannot be ended is told to whoever ends the process', async (t) => {
-  const { world, ended } = await serve(t, [], { prepare: (fake) => { fake.zombies = 1 } })
+  const { world, ended } = await serve(t, [], {
+    prepare: (fake) => {
+      fake.zombies = 1
+    },
+  })
   world.signals.emit('SIGTERM')
   assert.deepEqual(await ended, { code: 0, stuck: true })
   assert.ok(world.log.some(({ level, zombies }) => level === 50 && zombies === 1))
@@ -124,7 +146,11 @@ test('an address that this machine does not have is exit code 3 too', async (t) 
 })
 
 test('a broken tenant is a warning, and the others are served', async (t) => {
-  const { world } = await serve(t, [], { prepare: (fake) => { fake.wrong = [{ pattern: 'c.example.test', message: 'no entry' }] } })
+  const { world } = await serve(t, [], {
+    prepare: (fake) => {
+      fake.wrong = [{ pattern: 'c.example.test', message: 'no entry' }]
+    },
+  })
   assert.ok(world.log.some(({ level, label }) => level === 40 && label === 'c.example.test'))
   assert.match(world.err.join(''), /problem {3}c\.example\.test: no entry/)
 })
@@ -136,9 +162,13 @@ test('SIGHUP reads the tenants of the configuration file again, and says what ne
   writeFileSync(join(folder, 'tenantry.json'), config(fresh))
   world.signals.emit('SIGHUP')
   assert.deepEqual((await world.logged('tenants read again'))['added'], ['c.example.test'])
-  assert.deepEqual(runtime.options.tenants, new Map<string, unknown>([
-    ['a.example.test', join(folder, 'a.mjs')], ['new.example.test', { entry: join(folder, 'new.mjs') }],
-  ]))
+  assert.deepEqual(
+    runtime.options.tenants,
+    new Map<string, unknown>([
+      ['a.example.test', join(folder, 'a.mjs')],
+      ['new.example.test', { entry: join(folder, 'new.mjs') }],
+    ]),
+  )
   assert.deepEqual((await world.logged('these settings need a restart'))['changed'], ['maxQueue'])
 })
 

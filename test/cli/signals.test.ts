@@ -10,21 +10,30 @@ test('the first signal drains, the second forces, and then none is listened to',
   onSignals(source, {
     drain: (signal) => calls.push(['drain', signal]),
     force: (signal, code) => calls.push(['force', signal, code]),
-    reload: async () => { calls.push('reload') },
+    reload: async () => {
+      calls.push('reload')
+    },
   })
   source.emit('SIGINT')
   source.emit('SIGHUP')
   source.emit('SIGTERM')
-  assert.deepEqual(calls, [['drain', 'SIGINT'], ['force', 'SIGTERM', 143]])
+  assert.deepEqual(calls, [
+    ['drain', 'SIGINT'],
+    ['force', 'SIGTERM', 143],
+  ])
   assert.deepEqual(source.eventNames(), [])
 })
 
 test('any number of SIGHUPs during a reload are one more reload', async (t) => {
   const source = new EventEmitter()
   const pending: (() => void)[] = []
-  t.after(onSignals(source, {
-    drain: () => {}, force: () => {}, reload: () => new Promise<void>((resolve) => pending.push(resolve)),
-  }))
+  t.after(
+    onSignals(source, {
+      drain: () => {},
+      force: () => {},
+      reload: () => new Promise<void>((resolve) => pending.push(resolve)),
+    }),
+  )
   for (let i = 0; i < 100; i++) source.emit('SIGHUP')
   assert.equal(pending.length, 1)
   pending[0]?.()

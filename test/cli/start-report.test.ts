@@ -4,7 +4,10 @@ import { curlLine, startReport, urlOf } from '../../src/cli/start-report.ts'
 import { resolveOptions } from '../../src/options.ts'
 
 const facts = {
-  version: '1.0.0', url: 'http://127.0.0.1:8080', patterns: ['express.example.test', '*.sites.example.test', '_default'], problems: [],
+  version: '1.0.0',
+  url: 'http://127.0.0.1:8080',
+  patterns: ['express.example.test', '*.sites.example.test', '_default'],
+  problems: [],
   options: resolveOptions({ tenants: 'x', maxContexts: 20, memoryLimit: '128mb', maxStarts: 60, maxStarting: 2 }),
 }
 
@@ -13,7 +16,10 @@ test('the lines to try name a host that each tenant answers', () => {
   for (const host of ['express.example.test', 'any.sites.example.test', 'any.example.test']) {
     assert.ok(report.includes(`    curl -H 'Host: ${host}' http://127.0.0.1:8080/\n`), report)
   }
-  assert.match(report, /caps {6}20 contexts \(128mb each\), 18 groups \(9 per wildcard\), 60 starts a minute \(2 at once\)\n/)
+  assert.match(
+    report,
+    /caps {6}20 contexts \(128mb each\), 18 groups \(9 per wildcard\), 60 starts a minute \(2 at once\)\n/,
+  )
   assert.match(report, /idle {6}ends after 10m\n/)
 })
 

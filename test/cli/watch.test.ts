@@ -1,6 +1,6 @@
 import { test, type TestContext } from 'node:test'
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { watchPaths } from '../../src/cli/watch.ts'
@@ -23,7 +23,11 @@ async function until(holds: () => boolean): Promise<void> {
   assert.ok(holds(), 'did not happen within five seconds')
 }
 
-function start(t: TestContext, clock: Clock, paths: readonly string[]): { changes: number; errors: NodeJS.ErrnoException[] } {
+function start(
+  t: TestContext,
+  clock: Clock,
+  paths: readonly string[],
+): { changes: number; errors: NodeJS.ErrnoException[] } {
   const seen = { changes: 0, errors: [] as NodeJS.ErrnoException[] }
   t.after(watchPaths({ paths, clock, onChange: () => seen.changes++, onError: (error) => seen.errors.push(error) }))
   return seen
@@ -77,6 +81,21 @@ test('what a package manager or an editor does for itself is no change', async (
   assert.equal(seen.changes, 0)
   writeFileSync(join(folder, 'real'), '')
   await until(() => clock.started > 0)
+})
+
+test('a file is noticed even when an editor puts a new one in its place, and its neighbours are not', async (t) => {
+  const folder = makeFolder(t, { 'tenantry.json': '1' })
+  const clock = new CountingClock()
+  start(t, clock, [join(folder, 'tenantry.json')])
+  writeFileSync(join(folder, 'other.json'), '')
+  await pause(50)
+  assert.equal(clock.started, 0)
+  for (let i = 1; i <= 2; i++) {
+    const before = clock.started
+    writeFileSync(join(folder, 'new'), '')
+    renameSync(join(folder, 'new'), join(folder, 'tenantry.json'))
+    await until(() => clock.started > before)
+  }
 })
 
 test('a path that cannot be watched is reported, not thrown', (t) => {

@@ -12,7 +12,10 @@ type Line = Record<string, unknown>
 const GROUP = { label: 'a.example.test', processGroup: '' }
 const CONTEXT = { ...GROUP, contextId: 7 }
 
-function capture(t: TestContext, options: LoggerOptions = {}): { lines: Line[]; raw: string[]; clock: FakeClock; stop: () => void } {
+function capture(
+  t: TestContext,
+  options: LoggerOptions = {},
+): { lines: Line[]; raw: string[]; clock: FakeClock; stop: () => void } {
   const lines: Line[] = []
   const raw: string[] = []
   const stream = new Writable({
@@ -53,7 +56,10 @@ test('a context that was ended on purpose is no error', (t) => {
   publish('tenantry:context:exit', { ...CONTEXT, reason: 'lru', exitCode: 0 })
   publish('tenantry:context:exit', { ...CONTEXT, reason: 'exit', exitCode: 0 })
   publish('tenantry:context:exit', { ...CONTEXT, reason: 'crash', exitCode: 1 })
-  assert.deepEqual(lines.map(({ level }) => level), [30, 30, 50])
+  assert.deepEqual(
+    lines.map(({ level }) => level),
+    [30, 30, 50],
+  )
 })
 
 test('a flood of refusals leaves ten lines and one count per code in ten seconds', (t) => {
@@ -91,7 +97,14 @@ test('codes that nobody knows share one limit', (t) => {
 test('requests are written only where somebody asked for debug', (t) => {
   const info = capture(t)
   const debug = capture(t, { level: 'debug' })
-  publish('tenantry:request:finish', { label: 'a', contextId: 1, requestId: 2, method: 'GET', statusCode: 200, responseTime: 3 })
+  publish('tenantry:request:finish', {
+    label: 'a',
+    contextId: 1,
+    requestId: 2,
+    method: 'GET',
+    statusCode: 200,
+    responseTime: 3,
+  })
   assert.equal(info.lines.length, 0)
   assert.equal(debug.lines[0]?.['statusCode'], 200)
 })
@@ -125,7 +138,11 @@ test('a line of a tenant becomes a line of its own logger', (t) => {
 
 test('a JSON line passes through with its level, message and fields', (t) => {
   const { lines } = capture(t)
-  publish('tenantry:context:output', { ...CONTEXT, stream: 'stdout', line: '{"level":50,"msg":"oh","user":{"id":1},"time":5}' })
+  publish('tenantry:context:output', {
+    ...CONTEXT,
+    stream: 'stdout',
+    line: '{"level":50,"msg":"oh","user":{"id":1},"time":5}',
+  })
   publish('tenantry:context:output', { ...CONTEXT, stream: 'stdout', line: '{"level":"WARN","message":"hm"}' })
   publish('tenantry:context:output', { ...CONTEXT, stream: 'stdout', line: '{"level":"constructor","msg":5}' })
   assert.deepEqual(lines, [
@@ -137,7 +154,8 @@ test('a JSON line passes through with its level, message and fields', (t) => {
 
 test('a tenant cannot speak as another tenant, nor break a line', (t) => {
   const { lines, raw } = capture(t)
-  const forged = '{"label":"victim","contextId":1,"processGroup":"p","stream":"x","__proto__":{"a":1},"l\\u0061bel":"victim","msg":"a\\nb"}'
+  const forged =
+    '{"label":"victim","contextId":1,"processGroup":"p","stream":"x","__proto__":{"a":1},"l\\u0061bel":"victim","msg":"a\\nb"}'
   publish('tenantry:context:output', { ...CONTEXT, stream: 'stdout', line: forged })
   assert.deepEqual(lines, [{ level: 30, ...CONTEXT, stream: 'stdout', msg: 'a\nb' }])
   assert.doesNotMatch(raw.join(''), /victim/)
@@ -157,9 +175,20 @@ test('a JSON line of a tenant cannot grow without a bound', (t) => {
 test('endless output of one tenant is held back and counted, and another is still heard', (t) => {
   const { lines, clock } = capture(t)
   for (let i = 0; i < 12_000; i++) publish('tenantry:context:output', { ...CONTEXT, stream: 'stdout', line: 'x' })
-  publish('tenantry:context:output', { ...CONTEXT, contextId: 8, label: 'b.example.test', stream: 'stdout', line: 'me too' })
+  publish('tenantry:context:output', {
+    ...CONTEXT,
+    contextId: 8,
+    label: 'b.example.test',
+    stream: 'stdout',
+    line: 'me too',
+  })
   assert.equal(lines.length, 10_001)
   assert.equal(lines.at(-1)?.['label'], 'b.example.test')
   clock.advance(10_000)
-  assert.deepEqual(lines.at(-1), { level: 40, ...CONTEXT, suppressed: 2000, msg: 'more output of this tenant was not logged' })
+  assert.deepEqual(lines.at(-1), {
+    level: 40,
+    ...CONTEXT,
+    suppressed: 2000,
+    msg: 'more output of this tenant was not logged',
+  })
 })

@@ -1,0 +1,169 @@
+import * as v from 'valibot'
+import {
+  count,
+  duration,
+  isObject,
+  isPlainObject,
+  label,
+  natural,
+  program,
+  size,
+  spec,
+  type OptionSpec,
+} from './option-spec.ts'
+import type { OptionName } from './options.ts'
+import { DEFAULT_LOGGER } from './ops/logger.ts'
+
+/** A smaller heap does not even load an application. */
+const LEAST_MEMORY = 16 * 1024 ** 2
+
+const PRINTABLE = /^[\x21-\x7e]{1,255}$/
+
+/** Each option once. The order matters: a default may depend on the options before it. */
+export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
+  tenants: program(
+    v.union([v.pipe(v.string(), v.nonEmpty()), v.instance(Map), v.function(), v.custom(isPlainObject)]),
+    {
+      doc: 'Who is served: a folder, a Map or object of host to tenant, or a function of the host.',
+      accepts: 'a folder, a Map or object of host to tenant, or a function (host, signal) => tenant',
+      standard: 'required',
+      reason: 'nothing can be served without it',
+    },
+  ),
+  applicationGroup: label('%{HOST}', {
+    doc: 'Which application group a request belongs to.',
+    reason: 'every host its own Node',
+  }),
+  processGroup: label('', {
+    doc: 'Which process group a request belongs to; empty is this process.',
+    reason: 'as mod_wsgi in embedded mode',
+  }),
+  allowedHosts: program(
+    v.union([v.literal(true), v.pipe(v.array(v.pipe(v.string(), v.regex(PRINTABLE))), v.minLength(1))]),
+    {
+      doc: 'The hosts that are answered at all; true allows any.',
+      accepts: "a list of hosts and patterns such as '*.example.com', or true for any",
+      standard: "the tenants' hosts",
+      reason: 'a client must not be able to name a host that nobody configured; a function needs it said',
+    },
+  ),
+  serverName: spec('text', v.pipe(v.string(), v.regex(PRINTABLE)), 'localhost', {
+    doc: "The server's own name, in labels and for requests without a host.",
+    accepts: 'a host name, with a port or without',
+    reason: 'a name that is never anybody else',
+  }),
+  labelPort: spec('choice', v.picklist(['accepting', 'server', 'host-or-accepting', 'host']), 'accepting', {
+    doc: 'Which port may become part of a label.',
+    accepts: 'accepting, server, host-or-accepting or host',
+    reason: 'the one port that a client cannot choose',
+  }),
+  trustProxy: spec(
+    'proxy',
+    v.union([v.boolean(), natural(1), v.pipe(v.string(), v.nonEmpty()), v.array(v.string())]),
+    false,
+    {
+      doc: 'The proxies whose X-Forwarded headers are believed.',
+      accepts: "true, false, a number of hops, or addresses and networks such as 'loopback' and '10.0.0.0/8'",
+      reason: 'anybody can send such headers',
+    },
+  ),
+  requestVariables: program(v.function(), {
+    doc: 'Request variables for %{ENV:NAME} labels.',
+    accepts: 'a function of the request facts',
+    standard: 'none',
+    reason: 'only you know which request data may choose a group',
+  }),
+  maxContexts: count(1, ({ maxContexts }) => maxContexts, 'from memory and descriptors', {
+    doc: 'The most contexts alive at once: starting, serving and draining all count.',
+    reason: 'half of the memory at 48mb and half of the descriptors at 5 for each, 2 to 512',
+  }),
+  maxGroups: count(1, (_, { maxContexts }) => nineTenths(maxContexts as number), 'nine tenths of maxContexts', {
+    doc: 'The most application groups at once; the least recently used idle one makes room.',
+    reason: 'the rest is room for contexts that drain or replace another',
+  }),
+  maxGroupsPerPattern: count(1, (_, { maxGroups }) => Math.ceil((maxGroups as number) / 2), 'half of maxGroups', {
+    doc: 'The most groups that one wildcard, fallback or function may hold.',
+    reason: 'hosts that a client makes up cannot push out those that are named',
+  }),
+  maxStarts: count(1, ({ maxStarts }) => maxStarts, 'maxContexts of this machine, at least 120', {
+    doc: 'The most contexts started in a minute.',
+    reason: 'an ended thread leaves about 40kb behind, and a full house should be back within a minute',
+  }),
+  maxStarting: count(1, (caps, { maxContexts }) => Math.min(caps.maxStarting, maxContexts as number), 'cores + 1', {
+    doc: 'The most contexts starting at the same time.',
+    reason: 'a start is nearly all CPU, and takes it from those who serve',
+  }),
+  maxInFlight: count(1, () => 1024, '1024', {
+    doc: 'The most requests that one group works on at once.',
+    reason: 'far above a busy application, far below what one host needs to exhaust the server',
+  }),
+  maxQueue: count(0, () => 256, '256', {
+    doc: 'The most requests that wait for one group.',
+    reason: 'a waiting request holds a head of up to 16kb: 4mb for a group',
+  }),
+  startupTimeout: duration('30s', 'above 0', {
+    doc: 'How long a context may take until it can serve.',
+    reason: 'a large application on a cold disk',
+  }),
+  queueTimeout: duration('15s', 'above 0', {
+    doc: 'How long a request waits for its group.',
+    reason: 'people leave earlier, proxies give up at 30s or later',
+  }),
+  handlerTimeout: duration('60s', '0 is off', {
+    doc: 'How long an application may take until the head of its answer.',
+    reason: 'what proxies in front allow by default',
+  }),
+  idleTimeout: duration('10m', '0 is off', {
+    doc: 'How long a group may be unused before it is ended.',
+    reason: 'a start costs far less than memory held for nobody',
+  }),
+  drainTimeout: duration('10s', '0 ends at once', {
+    doc: 'How long requests in flight may go on when a context or the runtime closes.',
+    reason: 'below the 30s after which service managers kill',
+  }),
+  terminateTimeout: duration('2s', 'above 0', {
+    doc: 'How long an ended thread may take to be gone before it counts as a zombie.',
+    reason: 'an ordinary thread needs 12ms; one stuck in native code may never end',
+  }),
+  deadlockTimeout: duration('60s', '0 is off', {
+    doc: 'How long an event loop may stand still before its context is ended.',
+    reason: 'longer than honest synchronous work',
+  }),
+  memoryLimit: size(({ memoryLimit }) => memoryLimit, 'a quarter of the memory, 64mb to 256mb', LEAST_MEMORY, {
+    doc: 'Heap and external memory of one context; over it the context is replaced.',
+    reason: 'several times what a framework application needs, and one leak cannot take the machine',
+  }),
+  maxRequests: count(0, () => 0, '0 (off)', {
+    doc: 'Requests that one context serves before it is replaced.',
+    reason: 'a healthy application needs no replacement',
+  }),
+  maxAge: duration('0', '0 is off', {
+    doc: 'How long one context serves before it is replaced.',
+    reason: 'a healthy application needs no replacement',
+  }),
+  bodyLimit: size(() => 0, '0 (off)', 0, {
+    doc: 'The largest request body.',
+    reason: 'bodies are streamed and never held, so the application may decide',
+  }),
+  logger: {
+    ...program(v.union([v.literal(false), v.custom(isObject)]), {
+      doc: 'Where the log goes: a pino logger, options for one, or false for none.',
+      accepts: 'a pino logger, options for one, or false',
+      standard: 'pino on stdout, level info',
+      reason: 'why a tenant failed stands nowhere else',
+    }),
+    initial: () => DEFAULT_LOGGER,
+  },
+  signal: program(v.instance(AbortSignal), {
+    doc: 'Closes the runtime when it is aborted.',
+    accepts: 'an AbortSignal',
+    standard: 'none',
+    reason: 'close() does the same',
+  }),
+}
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
+
+function nineTenths(whole: number): number {
+  return Math.max(1, Math.floor(whole * 0.9))
+}
