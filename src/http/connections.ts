@@ -1,20 +1,15 @@
 import type http from 'node:http'
 import type net from 'node:net'
 import type tls from 'node:tls'
+import type { ClientFacts } from '../label/trust.ts'
 import type { ConnectionFacts } from '../wire/frames.ts'
 import type { FrontChannel } from '../wire/front-channel.ts'
 
-/** The client's address where a trusted proxy names it; otherwise the socket's own. */
-export interface ClientFacts {
-  readonly address: string | undefined
-  readonly encrypted: boolean
-}
-
 interface Binding {
-  channel: FrontChannel
-  number: number
-  address: string | undefined
-  encrypted: boolean
+  readonly channel: FrontChannel
+  readonly number: number
+  readonly clientAddress: string
+  readonly encrypted: boolean
 }
 
 const kBinding = Symbol('tenantry.binding')
@@ -33,7 +28,7 @@ export function connectionNumber(req: http.IncomingMessage, channel: FrontChanne
   const socket = req.socket as BoundSocket
   const bound = socket[kBinding]
   if (bound !== undefined) {
-    if (bound.channel === channel && bound.address === client.address && bound.encrypted === client.encrypted) {
+    if (bound.channel === channel && bound.clientAddress === client.clientAddress && bound.encrypted === client.encrypted) {
       return bound.number
     }
     bound.channel.disconnect(bound.number)
@@ -41,7 +36,7 @@ export function connectionNumber(req: http.IncomingMessage, channel: FrontChanne
     socket.once('close', onClose)
   }
   const number = channel.connect(factsOf(socket, client), () => socket.destroy())
-  socket[kBinding] = { channel, number, ...client }
+  socket[kBinding] = { channel, number, clientAddress: client.clientAddress, encrypted: client.encrypted }
   return number
 }
 
@@ -70,9 +65,9 @@ function onClose(this: BoundSocket): void {
 function factsOf(socket: net.Socket, client: ClientFacts): ConnectionFacts {
   const secure = socket as Partial<tls.TLSSocket>
   return {
-    remoteAddress: client.address,
-    remotePort: socket.remotePort,
-    remoteFamily: socket.remoteFamily,
+    remoteAddress: client.clientAddress === '' ? undefined : client.clientAddress,
+    remotePort: client.clientPort,
+    remoteFamily: client.clientAddress === '' ? undefined : client.clientAddress.includes(':') ? 'IPv6' : 'IPv4',
     localAddress: socket.localAddress,
     localPort: socket.localPort,
     encrypted: client.encrypted,

@@ -5,9 +5,9 @@ import { connectionNumber, streamNumber, unbind } from './connections.ts'
 import { destroyResponse, replyWithError } from './error-reply.ts'
 import { isHttp2, parseResponseHead, writeResponseHead } from './response-head.ts'
 import type http from 'node:http'
-import type { ClientFacts } from './connections.ts'
 import type { HandlerDeadlines } from './handler-deadlines.ts'
 import type { Lease } from '../group/lease.ts'
+import type { ClientFacts } from '../label/trust.ts'
 import type { FrontChannel, FrontStream, StreamListener } from '../wire/front-channel.ts'
 import type { Piece, ResetCode } from '../wire/frames.ts'
 
@@ -27,6 +27,8 @@ export interface RelayTask {
   readonly mount: number
   readonly client: ClientFacts
   readonly requestId: number
+  /** The client waits for 100 Continue and has not got it yet. */
+  readonly expectsContinue: boolean
   readonly deadlines: HandlerDeadlines
 }
 
@@ -35,7 +37,6 @@ export interface BodyFacts {
   readonly hasBody: boolean
   /** undefined when it is chunked. */
   readonly length: number | undefined
-  readonly expectsContinue: boolean
 }
 
 /**
@@ -71,7 +72,7 @@ export class Relay implements StreamListener {
         method: req.method as string,
         url: req.url as string,
         rawHeaders: req.rawHeaders,
-        flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive !== false, false, body.expectsContinue),
+        flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive !== false, false, task.expectsContinue),
         mount: task.mount,
         end: !body.hasBody,
       },
@@ -281,20 +282,16 @@ export function bodyTooLarge(bodyLimit: number, label: string): TenantryError {
 export function readBodyFacts(rawHeaders: readonly string[]): BodyFacts {
   let length: number | undefined
   let chunked = false
-  let expectsContinue = false
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at] as string
     if (name.length === 14 && name.toLowerCase() === 'content-length') length = Number(rawHeaders[at + 1])
     else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') chunked = true
-    else if (name.length === 6 && name.toLowerCase() === 'expect') {
-      expectsContinue = (rawHeaders[at + 1] as string).toLowerCase() === '100-continue'
-    }
   }
   if (!chunked && (length === undefined || length === 0)) return NO_BODY
-  return { hasBody: true, length: chunked ? undefined : length, expectsContinue }
+  return { hasBody: true, length: chunked ? undefined : length }
 }
 
-const NO_BODY: BodyFacts = { hasBody: false, length: undefined, expectsContinue: false }
+const NO_BODY: BodyFacts = { hasBody: false, length: undefined }
 
 function collect(headers: readonly string[]): Record<string, string | string[]> {
   const collected: Record<string, string | string[]> = {}

@@ -59,7 +59,7 @@ export function fromServer(kind: 'listen' | 'node', server: http.Server): Applic
           return
         }
         res.writeContinue()
-      } else if (req.headers.expect !== undefined && req.httpVersion === '1.1') {
+      } else if (req.headers.expect !== undefined && !/100-continue/i.test(req.headers.expect)) {
         if (server.emit('checkExpectation', req, res)) return
         res.writeHead(417)
         res.end()

@@ -40,6 +40,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     new Tunnel(stream, connection, totals)
     // An empty head tells the front that the stream is a tunnel from here on.
     stream.head('')
+    const event = head.method === 'CONNECT' ? 'connect' : 'upgrade'
     const req = new http.IncomingMessage(connection) as RequestInternals
     req.httpVersionMajor = 1
     req.httpVersionMinor = 1
@@ -47,12 +48,14 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     req._addHeaderLines(head.rawHeaders, head.rawHeaders.length)
     req.method = head.method
     req.url = head.url
-    req.upgrade = true
+    req.upgrade = event === 'connect' || (application.server?.listenerCount('upgrade') ?? 0) > 0
     req.complete = true
     req.push(null)
-    const event = head.method === 'CONNECT' ? 'connect' : 'upgrade'
-    // node:http destroys the connection of an upgrade that nobody wants.
-    if (application.server?.emit(event, req, connection, Buffer.alloc(0)) !== true) connection.destroy()
+    const { server } = application
+    if (server?.emit(event, req, connection, Buffer.alloc(0)) === true) return
+    // As in node:http: a CONNECT that nobody wants is cut, an upgrade is an ordinary request.
+    if (server === undefined || event === 'connect') connection.destroy()
+    else answerPlainly(server, req, connection)
   }
 
   onData(piece: Piece): void {
@@ -100,4 +103,16 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     this.#over = true
     this.#totals.ended(this.#bytesIn, this.#bytesOut)
   }
+}
+
+/** The answer goes out as node:http writes it, into the tunnel; the connection ends with it. */
+function answerPlainly(server: http.Server, req: http.IncomingMessage, connection: ClientConnection): void {
+  const res = new http.ServerResponse(req)
+  res.shouldKeepAlive = false
+  res.assignSocket(connection)
+  res.once('finish', () => {
+    res.detachSocket(connection)
+    connection.end()
+  })
+  server.emit('request', req, res)
 }

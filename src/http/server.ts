@@ -1,0 +1,30 @@
+import http from 'node:http'
+import type { Dispatcher } from './dispatch.ts'
+
+/** Where a server that Tenantry owns listens. */
+export interface ListenOptions {
+  /** Default 127.0.0.1: loopback unless told otherwise. */
+  readonly host?: string
+  /** 0 takes any free port; `server.address()` tells which. */
+  readonly port?: number
+  /** A Unix socket instead of host and port. */
+  readonly path?: string
+}
+
+/** A server whose every request goes to the dispatcher. Rejects when it cannot listen. */
+export async function listen(dispatcher: Dispatcher, options: ListenOptions): Promise<http.Server> {
+  const server = http.createServer({ requireHostHeader: false }, (req, res) => dispatcher.request(req, res, undefined))
+  // The application decides about both, not the front.
+  server.on('checkContinue', (req, res) => dispatcher.request(req, res, undefined, true))
+  server.on('checkExpectation', (req, res) => dispatcher.request(req, res, undefined))
+  server.on('upgrade', (req, socket, head) => dispatcher.upgrade(req, socket, head))
+  server.on('connect', (req, socket, head) => dispatcher.upgrade(req, socket, head))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.path === undefined ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 } : { path: options.path }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return server
+}

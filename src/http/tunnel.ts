@@ -1,0 +1,138 @@
+import http from 'node:http'
+import { TenantryError } from '../errors.ts'
+import { publish, watched } from '../events.ts'
+import { flagsOf, pieceLength } from '../wire/front-channel.ts'
+import { streamNumber } from './connections.ts'
+import type { Duplex } from 'node:stream'
+import type { Lease } from '../group/lease.ts'
+import type { ClientFacts } from '../label/trust.ts'
+import type { FrontChannel, FrontStream, StreamListener } from '../wire/front-channel.ts'
+import type { Piece } from '../wire/frames.ts'
+
+export interface TunnelTask {
+  readonly lease: Lease
+  readonly mount: number
+  readonly client: ClientFacts
+  readonly requestId: number
+}
+
+/**
+ * An upgraded connection (WebSocket or any other protocol) through the relay:
+ * the application writes its own answer, so from the first byte on the front
+ * only moves bytes, with back-pressure and half-close both ways.
+ */
+export class FrontTunnel implements StreamListener {
+  readonly #socket: Duplex
+  readonly #task: TunnelTask
+  readonly #method: string
+  readonly #channel: FrontChannel
+  readonly #stream: FrontStream
+  readonly #connection: number
+  #unwritten = 0
+  #over = false
+
+  constructor(req: http.IncomingMessage, socket: Duplex, head: Buffer, task: TunnelTask) {
+    this.#socket = socket
+    this.#task = task
+    this.#method = req.method as string
+    this.#channel = task.lease.context.channel
+    this.#connection = streamNumber(req, this.#channel, task.client)
+    this.#stream = this.#channel.open(
+      {
+        connection: this.#connection,
+        method: this.#method,
+        url: req.url as string,
+        rawHeaders: req.rawHeaders,
+        flags: flagsOf(true, false, true, false),
+        mount: task.mount,
+        end: false,
+      },
+      this,
+    )
+    if (watched('tenantry:request:start')) publish('tenantry:request:start', this.#facts())
+    if (head.byteLength > 0) this.#stream.write(head)
+    socket.on('data', (chunk: Uint8Array) => {
+      if (!this.#stream.write(chunk)) socket.pause()
+    })
+    socket.on('end', () => this.#stream.end(undefined))
+    // A reset by the client is no news beside its 'close'.
+    socket.on('error', () => {})
+    socket.on('close', () => this.#closed())
+    socket.on('drain', () => this.#drained())
+    const { setTimeout: setIdleTimeout } = socket as { setTimeout?: (milliseconds: number) => void }
+    // The application decides about idle tunnels, not the front's keep-alive.
+    setIdleTimeout?.call(socket, 0)
+    socket.resume()
+  }
+
+  onHead(_text: string, piece: Piece | undefined, end: boolean): void {
+    if (piece !== undefined) this.onData(piece, end)
+    else if (end) this.onEnd()
+  }
+
+  onData(piece: Piece, end: boolean): void {
+    const bytes = pieceLength(piece)
+    if (this.#socket.write(piece)) this.#stream.consumed(bytes)
+    else this.#unwritten += bytes
+    if (end) this.onEnd()
+  }
+
+  /** The application has ended its half; the client may go on. */
+  onEnd(): void {
+    this.#socket.end()
+  }
+
+  onInfo(): void {}
+
+  onWritable(): void {
+    this.#socket.resume()
+  }
+
+  onReset(): void {
+    this.#settle(undefined)
+    this.#socket.destroy()
+  }
+
+  onFailure(error: TenantryError): void {
+    this.#settle(error)
+    this.#socket.destroy()
+  }
+
+  #drained(): void {
+    const bytes = this.#unwritten
+    this.#unwritten = 0
+    if (bytes > 0) this.#stream.consumed(bytes)
+  }
+
+  #closed(): void {
+    if (!this.#over) this.#stream.reset('client-gone')
+    this.#settle(undefined)
+  }
+
+  #settle(error: TenantryError | undefined): void {
+    if (this.#over) return
+    this.#over = true
+    this.#channel.disconnect(this.#connection)
+    this.#task.lease.release(error === undefined)
+    if (error !== undefined) {
+      if (watched('tenantry:request:error')) {
+        publish('tenantry:request:error', { ...this.#facts(), code: error.code, truncated: true, error })
+      }
+    } else if (watched('tenantry:request:finish')) {
+      publish('tenantry:request:finish', { ...this.#facts(), statusCode: 101, responseTime: 0 })
+    }
+  }
+
+  #facts(): { label: string; contextId: number; requestId: number; method: string } {
+    const { lease, requestId } = this.#task
+    return { label: lease.label, contextId: lease.context.id, requestId, method: this.#method }
+  }
+}
+
+/** Answers an upgrade that no application will see, and closes. */
+export function refuseUpgrade(socket: Duplex, error: TenantryError): void {
+  const status = error.status ?? 500
+  const retry = error.retryAfter === undefined ? '' : `Retry-After: ${Math.max(1, Math.ceil(error.retryAfter))}\r\n`
+  socket.on('error', () => {})
+  socket.end(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Error'}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`)
+}
