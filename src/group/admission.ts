@@ -5,7 +5,7 @@ import type { StartRate } from './start-rate.ts'
 /** Caps over all groups. Counts; 0 is off for maxGroupsPerPattern, maxStarts and maxStarting. */
 export interface AdmissionLimits {
   readonly maxGroups: number
-  /** Starting, spare, serving and draining contexts all count. */
+  /** Starting, serving and draining contexts all count, and zombies: they hold a thread each. */
   readonly maxContexts: number
   /** Groups that one wildcard, fallback or function may have. */
   readonly maxGroupsPerPattern: number
@@ -31,10 +31,8 @@ export interface Census {
   readonly draining: boolean
   /** Groups in the table. */
   readonly groups: number
-  /** Contexts that hold a thread, zombies and spares among them. */
+  /** Contexts that hold a thread, zombies among them. */
   readonly contexts: number
-  /** Of these, waiting for a tenant. */
-  readonly spares: number
   /** Of these, told to end: their places will be free soon. */
   readonly ending: number
   /** Births that wait for a place or for maxStarting. */
@@ -71,16 +69,14 @@ export interface VictimScope {
 export type Decision =
   | { readonly do: 'use' }
   | { readonly do: 'wait' }
-  /** `now`: a thread may start at once; else the birth waits for a place. */
-  | { readonly do: 'create'; readonly now: boolean }
+  | { readonly do: 'create' }
   /** `otherwise`: the answer when every group in the scope is busy. */
   | { readonly do: 'evict'; readonly victim: VictimScope; readonly otherwise: Refusal }
   | Refusal
 
 const USE: Decision = { do: 'use' }
 const WAIT: Decision = { do: 'wait' }
-const CREATE_NOW: Decision = { do: 'create', now: true }
-const CREATE_LATER: Decision = { do: 'create', now: false }
+const CREATE: Decision = { do: 'create' }
 
 /** Seconds that a client waits for a place: about as long as a page takes. */
 const PLACE_RETRY = 5
@@ -132,7 +128,7 @@ function decideBirth(input: AdmissionInput, limits: AdmissionLimits, now: number
         : refuse('ERR_GROUP_LIMIT', `All ${census.contexts} contexts are busy (maxContexts)`, PLACE_RETRY)
     return { do: 'evict', victim: { samePattern: patternFull, withContext: noPlace }, otherwise }
   }
-  return mayStartNow(census, limits) ? CREATE_NOW : CREATE_LATER
+  return CREATE
 }
 
 function refuseRate(rate: StartRate, maxStarts: number, exact: boolean, now: number): Refusal | undefined {
@@ -145,14 +141,13 @@ function refuseRate(rate: StartRate, maxStarts: number, exact: boolean, now: num
 }
 
 /** Places for births that are not promised to anybody yet, soon to be freed ones included. */
-function placesLeft(census: Census, limits: AdmissionLimits): number {
-  return limits.maxContexts - census.contexts + census.spares + census.ending - census.pending
+export function placesLeft(census: Census, limits: AdmissionLimits): number {
+  return limits.maxContexts - census.contexts + census.ending - census.pending
 }
 
 /** Whether a thread may start this moment without breaking maxContexts or maxStarting. */
 export function mayStartNow(census: Census, limits: AdmissionLimits): boolean {
-  const place = census.contexts < limits.maxContexts || census.spares > 0
-  return place && (limits.maxStarting === 0 || census.starting < limits.maxStarting)
+  return census.contexts < limits.maxContexts && (limits.maxStarting === 0 || census.starting < limits.maxStarting)
 }
 
 function refuse(code: ErrorCode, message: string, retryAfter: number): Refusal {

@@ -63,10 +63,11 @@ export class Registry<G extends Registered> {
   }
 
   /** The idle group in the scope that is worth least, or undefined when all are busy. */
-  victim(scope: VictimScope, pattern: string): G | undefined {
+  victim(scope: VictimScope, pattern: string, spared?: G): G | undefined {
     return this.#segments.victim(
       (group) =>
         group.idle &&
+        group !== spared &&
         (!scope.withContext || group.holdsContext) &&
         (!scope.samePattern || (!group.target.exact && group.target.pattern === pattern)),
     )

@@ -1,0 +1,410 @@
+import type { Clock } from '../clock.ts'
+import type { Context, ContextEnd, ContextSpec, CreateContext } from '../context/context.ts'
+import { judge } from '../context/health.ts'
+import type { Verdict } from '../context/health.ts'
+import { asTenantryError, TenantryError } from '../errors.ts'
+import { publish, watched } from '../events.ts'
+import type { EndReason } from '../events.ts'
+import { StateMachine } from '../state.ts'
+import type { Transitions } from '../state.ts'
+import type { GroupView } from './admission.ts'
+import { backOff } from './backoff.ts'
+import { GroupLease } from './group-lease.ts'
+import type { LeaseKeeper } from './group-lease.ts'
+import type { GroupTarget, Lease } from './lease.ts'
+import type { Registered } from './registry.ts'
+import { WaitQueue } from './wait-queue.ts'
+import type { CancelWait } from './wait-queue.ts'
+
+export type GroupState = 'starting' | 'serving' | 'failed' | 'draining' | 'closed'
+
+const TRANSITIONS: Transitions<GroupState> = {
+  starting: ['serving', 'failed', 'draining', 'closed'],
+  serving: ['draining', 'failed', 'closed'],
+  failed: ['starting', 'closed'],
+  draining: ['closed'],
+  closed: [],
+}
+
+/** Of maxAge, so that groups that started together are not replaced together. */
+const AGE_JITTER = 0.1
+
+/**
+ * A draining context ends itself when it has no request: those that were admitted a
+ * moment ago must reach it before the word that none will follow. Milliseconds.
+ */
+const NOTICE_DELAY = 100
+
+/** What a group needs from the house, and what it reports to it. */
+export interface GroupHost {
+  readonly clock: Clock
+  readonly random: () => number
+  readonly createContext: CreateContext
+  readonly queueTimeout: number
+  readonly drainTimeout: number
+  onBorn(context: Context): void
+  onReady(context: Context): void
+  /** It was told to end. */
+  onEnding(context: Context): void
+  onEnded(context: Context, end: ContextEnd): void
+  /** The group leaves the table; what it has in flight goes on. */
+  onRetire(group: Group, reason: EndReason): void
+  onClosed(group: Group): void
+  /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
+  onBereft(group: Group): void
+  /** The last waiting request went away. */
+  onAbandoned(group: Group): void
+}
+
+/** One application group: at most one context that takes requests, and those who wait for it. */
+export class Group implements Registered, GroupView, LeaseKeeper {
+  readonly target: GroupTarget
+  readonly createdAt: number
+  readonly #host: GroupHost
+  readonly #state: StateMachine<GroupState>
+  readonly #queue: WaitQueue
+  /** Hears once how the first start went: a reload waits for it. */
+  #onOutcome: ((error?: TenantryError) => void) | undefined
+  #context: Context | undefined
+  /** The latest context, also after it ended. */
+  #latest: Context | undefined
+  #inFlight = 0
+  /** Leases that the latest context got. */
+  #granted = 0
+  /** Whether the latest context answered a request. */
+  #hasServed = false
+  #failures = 0
+  #retryAt = 0
+  #usedAt: number
+  #servingSince = 0
+  #maxAge = 0
+  #heartbeat = 0
+  #silent = 0
+  #reason: EndReason | undefined
+  /** The context that was told to end: nobody is told twice. */
+  #told: Context | undefined
+  #stopTimers: () => void = () => {}
+
+  constructor(target: GroupTarget, host: GroupHost, onOutcome?: (error?: TenantryError) => void) {
+    this.target = target
+    this.#host = host
+    this.#onOutcome = onOutcome
+    this.#queue = new WaitQueue(host.clock)
+    this.createdAt = host.clock.now()
+    this.#usedAt = this.createdAt
+    this.#state = new StateMachine<GroupState>('group', TRANSITIONS, 'starting', (to, from) => {
+      if (!watched('tenantry:group:state')) return
+      const { label, processGroup } = target
+      publish('tenantry:group:state', { label, processGroup, from, to, reason: this.#reason })
+    })
+  }
+
+  get state(): GroupState {
+    return this.#state.current
+  }
+
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  get queued(): number {
+    return this.#queue.size
+  }
+
+  get retryAt(): number {
+    return this.#retryAt
+  }
+
+  get failures(): number {
+    return this.#failures
+  }
+
+  get maxInFlight(): number {
+    return this.target.tenant.groupLimits.maxInFlight
+  }
+
+  get maxQueue(): number {
+    return this.target.tenant.groupLimits.maxQueue
+  }
+
+  /** The context that takes requests, or is about to. */
+  get context(): Context | undefined {
+    return this.#context
+  }
+
+  get holdsContext(): boolean {
+    return this.#context !== undefined
+  }
+
+  get idle(): boolean {
+    return this.#inFlight === 0 && this.#queue.size === 0 && this.#state.is('serving', 'failed')
+  }
+
+  /** Whether a start would serve anybody. */
+  get wanted(): boolean {
+    return this.#queue.size > 0 || this.#onOutcome !== undefined
+  }
+
+  /** Milliseconds since it was last used. */
+  unusedFor(now: number): number {
+    return now - this.#usedAt
+  }
+
+  /** Takes a slot. Only for who was admitted. */
+  lease(): Lease {
+    const context = this.#context
+    if (context === undefined || !this.#state.is('serving', 'draining')) {
+      throw new TenantryError('ERR_STATE', `A ${this.state} group gives no lease`, { label: this.target.label })
+    }
+    this.#inFlight++
+    const lease = new GroupLease(this, context, this.target.label, this.target.tenant.groupLimits)
+    const { maxRequests } = this.target.tenant.contextLimits
+    if (++this.#granted === maxRequests && this.#state.is('serving')) this.retire('requests')
+    return lease
+  }
+
+  /** Waits for a slot or for the start. */
+  wait(onWait: ((cancel: CancelWait) => void) | undefined): Promise<Lease> {
+    const { queueTimeout } = this.#host
+    const timeoutError = (): TenantryError =>
+      new TenantryError('ERR_QUEUE_TIMEOUT', `No slot within queueTimeout (${queueTimeout} ms)`, { label: this.target.label })
+    return this.#queue.add(queueTimeout, timeoutError, () => this.#onLeave(), onWait)
+  }
+
+  onRelease(context: Context, served: boolean): void {
+    if (served && context === this.#latest) this.#noteServed()
+    // A slot of a context that ended went with it.
+    if (context !== this.#context) return
+    this.#inFlight--
+    this.#usedAt = this.#host.clock.now()
+    this.#serveQueue()
+  }
+
+  /** A failed group is to start again: launch() follows when there is a place. */
+  restart(): void {
+    this.#move('starting', undefined)
+  }
+
+  /** Nobody waits for the start any more: it does not happen. A back-off stays remembered. */
+  abandon(): void {
+    if (!this.#state.is('starting') || this.#context !== undefined || this.wanted) return
+    if (this.#failures > 0) this.#move('failed', undefined)
+    else this.#close(undefined)
+  }
+
+  /** Starts the context that this starting group waits for. */
+  launch(): void {
+    const { target } = this
+    let context: Context
+    try {
+      context = this.#host.createContext(specOf(target))
+    } catch (error) {
+      this.#fail(asTenantryError(error, 'ERR_START_FAILED', 'The context could not be made'))
+      return
+    }
+    this.#context = context
+    this.#latest = context
+    this.#inFlight = 0
+    this.#granted = 0
+    this.#hasServed = false
+    this.#host.onBorn(context)
+    context.ready.then(
+      () => this.#onReady(context),
+      (error: unknown) => this.#onStartFailed(context, asTenantryError(error, 'ERR_START_FAILED', 'The start failed')),
+    )
+    // `ended` never rejects.
+    void context.ended.then((end) => this.#onEnded(context, end))
+  }
+
+  /** Leaves the table; finishes what is in flight and what waits already; then ends its context. */
+  retire(reason: EndReason): void {
+    if (this.#state.is('draining', 'closed')) return
+    this.#host.onRetire(this, reason)
+    const context = this.#context
+    if (context === undefined) {
+      this.#close(reason)
+    } else if (this.#state.is('serving')) {
+      this.#move('draining', reason)
+      this.#drain(context, reason)
+    } else {
+      this.#move('draining', reason)
+      this.#end(context, reason)
+      this.#refuseAll(this.#replaced(reason))
+    }
+  }
+
+  /** The application finishes and ends itself; past drainTimeout it is ended. */
+  #drain(context: Context, reason: EndReason): void {
+    const { clock, drainTimeout } = this.#host
+    const stopNotice = clock.after(NOTICE_DELAY, () => this.#queue.size === 0 && context.drain())
+    const stopDeadline = clock.after(drainTimeout, () => {
+      const message = `The context was ended after drainTimeout (${drainTimeout} ms): ${reason}`
+      this.terminate(reason, new TenantryError('ERR_CONTEXT_EXITED', message, { label: this.target.label }))
+    })
+    this.#stopTimers = () => {
+      stopNotice()
+      stopDeadline()
+    }
+    this.#settle()
+  }
+
+  /** Ends the context now; what is in flight fails with `error`. */
+  terminate(reason: EndReason, error: TenantryError): void {
+    const context = this.#context
+    if (context === undefined) {
+      this.retire(reason)
+      return
+    }
+    this.#end(context, reason, error)
+    if (this.#state.is('draining')) this.#close(reason, error)
+    else this.#fail(error, reason)
+  }
+
+  /** The supervisor's look; `elapsed`: since its last one, as far as the front itself was awake. */
+  examine(now: number, elapsed: number): Verdict | undefined {
+    const context = this.#context
+    if (context === undefined || !this.#state.is('serving', 'draining')) return undefined
+    const { contextLimits, groupLimits } = this.target.tenant
+    const snapshot = context.scoreboard.snapshot()
+    // Change is what counts: the wall clock that a heartbeat carries may jump.
+    this.#silent = snapshot.heartbeat === this.#heartbeat ? this.#silent + elapsed : 0
+    this.#heartbeat = snapshot.heartbeat
+    const { memoryLimit, deadlockTimeout, maxRequests } = contextLimits
+    const limits = { memoryLimit, deadlockTimeout, maxRequests, maxAge: this.#maxAge, idleTimeout: groupLimits.idleTimeout }
+    const idle = this.idle ? now - this.#usedAt : 0
+    return judge(snapshot, limits, { age: now - this.#servingSince, idle, silent: this.#silent })
+  }
+
+  #onReady(context: Context): void {
+    if (context !== this.#context || !this.#state.is('starting')) return
+    const { clock, random } = this.#host
+    this.#host.onReady(context)
+    this.#servingSince = clock.now()
+    this.#usedAt = this.#servingSince
+    this.#maxAge = this.target.tenant.contextLimits.maxAge * (1 - AGE_JITTER * random())
+    this.#silent = 0
+    this.#move('serving', undefined)
+    this.#tell()
+    this.#serveQueue()
+  }
+
+  #onStartFailed(context: Context, error: TenantryError): void {
+    if (context !== this.#context || !this.#state.is('starting')) return
+    this.#end(context, 'startup', error)
+    this.#fail(error, 'startup')
+  }
+
+  #onEnded(context: Context, end: ContextEnd): void {
+    this.#host.onEnded(context, end)
+    if (context !== this.#context) return
+    const error = end.error ?? new TenantryError('ERR_CONTEXT_EXITED', 'The context exited', { label: this.target.label })
+    // An application that ends itself while nobody asks anything of it has done no wrong.
+    if (this.#state.is('draining') || (this.#state.is('serving') && this.idle && end.reason === 'exit')) {
+      this.#close(end.reason, error)
+    } else {
+      this.#fail(error, end.reason)
+    }
+  }
+
+  /** The context is gone or going: whoever waits is served by another one, or hears why not. */
+  #fail(error: TenantryError, reason: EndReason = 'startup'): void {
+    const wasServing = this.#state.is('serving')
+    this.#context = undefined
+    this.#inFlight = 0
+    if (!this.#hasServed) {
+      this.#failures++
+      this.#retryAt = this.#host.clock.now() + backOff(this.#failures, this.#host.random())
+    }
+    this.#move('failed', reason)
+    if (wasServing && this.#hasServed && this.#queue.size > 0) this.#host.onBereft(this)
+    else this.#refuseAll(error)
+  }
+
+  #close(reason: EndReason | undefined, error?: TenantryError): void {
+    this.#context = undefined
+    this.#inFlight = 0
+    this.#stopTimers()
+    this.#move('closed', reason)
+    this.#host.onClosed(this)
+    this.#refuseAll(error ?? this.#replaced(reason))
+  }
+
+  /** Nobody who waits will be served by this group. */
+  #refuseAll(error: TenantryError): void {
+    this.#tell(error)
+    this.#queue.rejectAll(error)
+  }
+
+  #replaced(reason: EndReason | undefined): TenantryError {
+    const why = reason === undefined ? '' : ` (${reason})`
+    return new TenantryError('ERR_DRAINING', `The application is going away${why}; try again`, { label: this.target.label })
+  }
+
+  /** How the first start went, said once. */
+  #tell(error?: TenantryError): void {
+    const onOutcome = this.#onOutcome
+    this.#onOutcome = undefined
+    onOutcome?.(error)
+  }
+
+  /** Those who wait hear why, when no other context may start for them. */
+  giveUp(error: TenantryError): void {
+    this.#queue.rejectAll(error)
+  }
+
+  #serveQueue(): void {
+    while (this.#queue.size > 0 && (this.maxInFlight === 0 || this.#inFlight < this.maxInFlight)) {
+      this.#queue.grant(this.lease())
+    }
+    if (this.#state.is('draining')) this.#settle()
+  }
+
+  /** A draining group that finished its work tells its context that it may go. */
+  #settle(): void {
+    const context = this.#context
+    if (context === undefined || this.#queue.size > 0 || this.#inFlight > 0) return
+    this.#host.onEnding(context)
+    context.drain()
+  }
+
+  #onLeave(): void {
+    if (this.#queue.size > 0) return
+    if (this.#state.is('draining')) this.#settle()
+    this.#host.onAbandoned(this)
+  }
+
+  #noteServed(): void {
+    this.#hasServed = true
+    this.#failures = 0
+    this.#retryAt = 0
+  }
+
+  /** Ends a context, once. */
+  #end(context: Context, reason: EndReason, error?: TenantryError): void {
+    this.#stopTimers()
+    if (this.#told === context) return
+    this.#told = context
+    this.#host.onEnding(context)
+    void context.terminate(reason, error)
+  }
+
+  #move(to: GroupState, reason: EndReason | undefined): void {
+    this.#reason = reason
+    this.#state.to(to)
+  }
+}
+
+function specOf(target: GroupTarget): ContextSpec {
+  const { tenant } = target
+  return Object.freeze({
+    label: target.label,
+    processGroup: target.processGroup,
+    mounts: target.mounts,
+    kind: tenant.kind,
+    env: tenant.env,
+    preload: tenant.preload,
+    permission: tenant.permission,
+    directory: tenant.directory,
+    limits: tenant.contextLimits,
+  })
+}

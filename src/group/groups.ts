@@ -1,0 +1,390 @@
+import type { Clock } from '../clock.ts'
+import type { Context, ContextEnd, ContextState, CreateContext } from '../context/context.ts'
+import { TenantryError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import { cutText, publish, watched } from '../events.ts'
+import type { EndReason } from '../events.ts'
+import { decide, mayStartNow, placesLeft } from './admission.ts'
+import type { AdmissionLimits, Refusal, VictimScope } from './admission.ts'
+import { Group } from './group.ts'
+import type { GroupHost, GroupState } from './group.ts'
+import type { CloseCount, GroupsStats } from './group-stats.ts'
+import { Headcount } from './headcount.ts'
+import type { GroupTarget, Lease } from './lease.ts'
+import { Registry } from './registry.ts'
+import type { CancelWait } from './wait-queue.ts'
+
+/** How often the supervisor looks; milliseconds. */
+export const TICK = 500
+
+/** A failed group that nobody asked for is forgotten after so long; milliseconds. */
+const FORGET_FAILED = 5 * 60_000
+
+export interface GroupsOptions extends AdmissionLimits {
+  /** Milliseconds. */
+  readonly queueTimeout: number
+  /** Milliseconds. */
+  readonly drainTimeout: number
+  readonly createContext: CreateContext
+  readonly clock: Clock
+  /** 0 to 1, for jitter; default Math.random. */
+  readonly random?: () => number
+}
+
+/** All application groups of a process, under the caps. */
+export class Groups {
+  readonly #limits: AdmissionLimits
+  readonly #clock: Clock
+  readonly #host: GroupHost
+  readonly #drainTimeout: number
+  readonly #registry: Registry<Group>
+  readonly #count: Headcount
+  /** Births that wait for a place, in their order. */
+  readonly #pending = new Set<Group>()
+  /** Groups that left the table and drain, or replace another and start. */
+  readonly #outside = new Set<Group>()
+  readonly #reloads = new Map<string, Promise<void>>()
+  readonly #evictions: Partial<Record<EndReason, number>> = {}
+  readonly #refusals: Partial<Record<ErrorCode, number>> = {}
+  readonly #onEmpty = new Set<() => void>()
+  #stopTick: (() => void) | undefined
+  #tickedAt = 0
+  #pumping = false
+
+  constructor(options: GroupsOptions) {
+    const { clock, createContext, queueTimeout, drainTimeout, random = Math.random } = options
+    this.#limits = options
+    this.#clock = clock
+    this.#drainTimeout = drainTimeout
+    this.#registry = new Registry(options.maxGroups)
+    this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#pending.size)
+    this.#host = {
+      clock, random, createContext, queueTimeout, drainTimeout,
+      onBorn: (context) => this.#count.born(context),
+      onReady: (context) => {
+        this.#count.ready(context)
+        this.#pump()
+      },
+      onEnding: (context) => this.#count.end(context),
+      onEnded: (context, end) => this.#onEnded(context, end),
+      onRetire: (group, reason) => this.#onRetire(group, reason),
+      onClosed: (group) => this.#onClosed(group),
+      onBereft: (group) => this.#onBereft(group),
+      onAbandoned: (group) => {
+        if (this.#pending.has(group)) this.#abandon(group)
+      },
+    }
+  }
+
+  /**
+   * A slot in the group of `target`: at once when the group is live, else when it has
+   * started or a slot is free. `onWait` is called when the request has to wait, with the
+   * function that takes it out again; a lease granted before that must be released.
+   * @throws TenantryError when admission refuses; while it waits, the promise rejects instead
+   */
+  acquire(target: GroupTarget, onWait?: (cancel: CancelWait) => void): Lease | Promise<Lease> {
+    const now = this.#clock.now()
+    const group = this.#current(target, now)
+    const { exact } = target
+    const patternGroups = group === undefined && !exact ? this.#registry.inPattern(target.pattern) : 0
+    const decision = decide({ census: this.#count, group, exact, patternGroups }, this.#limits, now)
+    switch (decision.do) {
+      case 'use':
+        return (group as Group).lease()
+      case 'wait':
+        return (group as Group).wait(onWait)
+      case 'refuse':
+        throw this.#refuse(decision, target)
+      case 'evict':
+        if (!this.#makeRoom(decision.victim, target)) throw this.#refuse(decision.otherwise, target)
+        return this.#begin(target, group, now, onWait)
+      case 'create':
+        return this.#begin(target, group, now, onWait)
+    }
+  }
+
+  /**
+   * Ends the groups of that name or key: what is in flight finishes first, within drainTimeout.
+   * Resolves when they are gone, with whether there were any.
+   */
+  async evict(name: string, reason: EndReason = 'admin'): Promise<boolean> {
+    const groups = this.#named(name)
+    const contexts = groups.map(({ context }) => context)
+    for (const group of groups) group.retire(reason)
+    await Promise.all(contexts.map((context) => context?.ended))
+    return groups.length > 0
+  }
+
+  /** Takes the groups of that name or key out of the table, without waiting for their end. */
+  retire(name: string, reason: EndReason = 'admin'): boolean {
+    const groups = this.#named(name)
+    for (const group of groups) group.retire(reason)
+    return groups.length > 0
+  }
+
+  /**
+   * Starts a new context for each group of that name or key, switches to it, drains the old one.
+   * Resolves with whether there was a group.
+   * @param retarget the target that the new context serves; default the old one's
+   * @throws TenantryError why the new context could not start; the old one goes on
+   */
+  async reload(name: string, retarget: (old: GroupTarget) => GroupTarget = (old) => old): Promise<boolean> {
+    const groups = this.#named(name)
+    await Promise.all(groups.map((group) => this.#reloadOnce(group, retarget(group.target))))
+    return groups.length > 0
+  }
+
+  /** No request is admitted any more; every group finishes what it has and ends. */
+  drain(): void {
+    this.#count.draining = true
+    for (const group of this.#all()) group.retire('shutdown')
+  }
+
+  /** Drains; ends at `deadline` milliseconds what is not finished. Always ends, never rejects. */
+  async close(deadline: number = this.#drainTimeout): Promise<CloseCount> {
+    const atStart = this.#count.alive.size
+    this.drain()
+    let terminated = 0
+    const stop = this.#clock.after(deadline, () => {
+      terminated = this.#count.alive.size
+      this.#terminateAll(new TenantryError('ERR_CONTEXT_EXITED', `The server closed; drained for ${deadline} ms`))
+    })
+    await this.#empty()
+    stop()
+    this.#stopTick?.()
+    this.#stopTick = undefined
+    return { ended: atStart, terminated, zombies: this.#count.zombies }
+  }
+
+  /** Ends everything now; what is in flight fails with `error`. */
+  async destroy(error = new TenantryError('ERR_CONTEXT_EXITED', 'The server was destroyed')): Promise<void> {
+    this.#count.draining = true
+    this.#terminateAll(error)
+    await this.close()
+  }
+
+  stats(): GroupsStats {
+    const contexts: Record<ContextState, number> = { starting: 0, spare: 0, serving: 0, draining: 0, exited: 0, zombie: 0 }
+    for (const context of this.#count.alive) contexts[context.state]++
+    contexts.zombie += this.#count.zombies
+    const groups: Record<GroupState, number> = { starting: 0, serving: 0, failed: 0, draining: 0, closed: 0 }
+    const list = this.#all().map((group) => {
+      groups[group.state]++
+      const { target, context, state, inFlight, queued, failures } = group
+      const { key, label, processGroup, pattern } = target
+      const segment = this.#registry.peek(key) === group ? this.#registry.segment(key) : undefined
+      const board = context?.scoreboard
+      return {
+        key, label, processGroup, pattern, state, segment, contextId: context?.id, inFlight, queued, failures,
+        served: board?.read('served') ?? 0,
+        memory: board === undefined ? 0 : board.read('heapUsed') + board.read('external'),
+      }
+    })
+    return {
+      draining: this.#count.draining,
+      groups,
+      contexts,
+      zombies: this.#count.zombies,
+      pending: this.#pending.size,
+      inFlight: list.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      queued: list.reduce((sum, { queued }) => sum + queued, 0),
+      births: this.#count.births,
+      evictions: { ...this.#evictions },
+      refusals: { ...this.#refusals },
+      list,
+    }
+  }
+
+  /** The group of the target; one that failed with other code than the target's is forgotten. */
+  #current(target: GroupTarget, now: number): Group | undefined {
+    const group = this.#registry.use(target.key, now)
+    if (group?.state !== 'failed' || group.target.tenant.revision === target.tenant.revision) return group
+    group.retire('reload')
+    return undefined
+  }
+
+  #begin(
+    target: GroupTarget, failed: Group | undefined, now: number, onWait?: (cancel: CancelWait) => void,
+  ): Promise<Lease> {
+    const group = failed ?? new Group(target, this.#host)
+    if (failed === undefined) this.#registry.add(group, now)
+    else failed.restart()
+    const lease = group.wait(onWait)
+    this.#enqueue(group, now)
+    return lease
+  }
+
+  /** A birth that admission granted: it happens now, or when there is a place. */
+  #enqueue(group: Group, now: number): void {
+    this.#count.payStart(now)
+    this.#startTick()
+    this.#pending.add(group)
+    if (!group.wanted) this.#abandon(group)
+    this.#pump()
+  }
+
+  #abandon(group: Group): void {
+    this.#pending.delete(group)
+    group.abandon()
+  }
+
+  /** Starts what waits for a place, as far as there are places. */
+  #pump(): void {
+    // A start that fails at once comes back here.
+    if (this.#pumping) return
+    this.#pumping = true
+    for (const group of this.#pending) {
+      if (!mayStartNow(this.#count, this.#limits)) break
+      this.#pending.delete(group)
+      group.launch()
+    }
+    this.#pumping = false
+  }
+
+  /** Evicts the idle group that is worth least; false when all in the scope are busy. */
+  #makeRoom(scope: VictimScope, target: GroupTarget): boolean {
+    const victim = this.#registry.victim(scope, target.pattern)
+    victim?.retire('lru')
+    return victim !== undefined
+  }
+
+  #refuse(refusal: Refusal, target: GroupTarget): TenantryError {
+    const { code, message, retryAfter } = refusal
+    const { label } = target
+    this.#refusals[code] = (this.#refusals[code] ?? 0) + 1
+    if (watched('tenantry:admission:refuse')) {
+      publish('tenantry:admission:refuse', { host: cutText(label), label: cutText(label), code, message })
+    }
+    return new TenantryError(code, message, { label, retryAfter })
+  }
+
+  #reloadOnce(old: Group, target: GroupTarget): Promise<void> {
+    const { key } = old.target
+    const running = this.#reloads.get(key)
+    if (running !== undefined) return running
+    const reload = this.#replace(old, target).finally(() => this.#reloads.delete(key))
+    this.#reloads.set(key, reload)
+    return reload
+  }
+
+  async #replace(old: Group, target: GroupTarget): Promise<void> {
+    if (this.#count.draining) throw new TenantryError('ERR_DRAINING', 'The server is closing', { label: target.label })
+    if (placesLeft(this.#count, this.#limits) <= 0) {
+      // The old one must not be its own victim: it is what goes on if this fails.
+      const victim = this.#registry.victim({ samePattern: false, withContext: true }, '', old)
+      if (victim === undefined) {
+        throw new TenantryError('ERR_GROUP_LIMIT', 'No context is free for the new one (maxContexts)', { label: target.label })
+      }
+      victim.retire('lru')
+    }
+    if (target.key !== old.target.key) {
+      throw new TenantryError('ERR_STATE', `${old.target.key} cannot be replaced by ${target.key}`, { label: target.label })
+    }
+    await new Promise<void>((resolve, reject) => {
+      const group: Group = new Group(target, this.#host, (error) => {
+        if (error === undefined) {
+          this.#switchTo(group)
+          resolve()
+        } else {
+          group.retire('reload')
+          reject(error)
+        }
+      })
+      this.#outside.add(group)
+      this.#enqueue(group, this.#clock.now())
+    })
+  }
+
+  /** The replacement serves: it takes the place of the one that is there now. */
+  #switchTo(group: Group): void {
+    const current = this.#registry.peek(group.target.key)
+    if (current === undefined) {
+      // Evicted meanwhile: the next request starts the new code anyway.
+      group.retire('reload')
+      return
+    }
+    this.#outside.delete(group)
+    this.#registry.replace(current, group)
+    current.retire('reload')
+  }
+
+  #onBereft(group: Group): void {
+    const now = this.#clock.now()
+    const { exact, pattern } = group.target
+    const decision = decide({ census: this.#count, group, exact, patternGroups: 0 }, this.#limits, now)
+    if (decision.do === 'create' || (decision.do === 'evict' && this.#makeRoom(decision.victim, group.target))) {
+      group.restart()
+      this.#enqueue(group, now)
+      return
+    }
+    const refusal = decision.do === 'evict' ? decision.otherwise : decision
+    if (refusal.do !== 'refuse') throw new TenantryError('ERR_STATE', `A failed group of ${pattern} cannot ${refusal.do}`)
+    group.giveUp(this.#refuse(refusal, group.target))
+  }
+
+  #onEnded(context: Context, end: ContextEnd): void {
+    this.#count.ended(context, end)
+    this.#pump()
+    if (this.#count.alive.size > 0) return
+    for (const run of this.#onEmpty) run()
+    this.#onEmpty.clear()
+  }
+
+  #onRetire(group: Group, reason: EndReason): void {
+    this.#pending.delete(group)
+    if (this.#registry.remove(group)) this.#outside.add(group)
+    if (!group.holdsContext) return
+    this.#evictions[reason] = (this.#evictions[reason] ?? 0) + 1
+    if (!watched('tenantry:evict')) return
+    const { label, processGroup } = group.target
+    publish('tenantry:evict', { label, processGroup, reason })
+  }
+
+  #onClosed(group: Group): void {
+    this.#pending.delete(group)
+    this.#registry.remove(group)
+    this.#outside.delete(group)
+  }
+
+  #named(name: string): Group[] {
+    return [...this.#registry.values()].filter(({ target }) => target.key === name || target.label === name)
+  }
+
+  #all(): Group[] {
+    return [...this.#registry.values(), ...this.#outside]
+  }
+
+  #terminateAll(error: TenantryError): void {
+    for (const group of this.#all()) {
+      group.terminate('shutdown', error)
+      group.retire('shutdown')
+    }
+  }
+
+  async #empty(): Promise<void> {
+    if (this.#count.alive.size > 0) await new Promise<void>((resolve) => this.#onEmpty.add(resolve))
+  }
+
+  #startTick(): void {
+    if (this.#stopTick !== undefined || this.#count.draining) return
+    this.#tickedAt = this.#clock.now()
+    this.#stopTick = this.#clock.every(TICK, () => this.#tick())
+  }
+
+  #tick(): void {
+    const now = this.#clock.now()
+    // Time in which the front itself stood still proves nothing about a context.
+    const elapsed = Math.min(now - this.#tickedAt, TICK * 2)
+    this.#tickedAt = now
+    for (const group of this.#all()) this.#supervise(group, now, elapsed)
+    if (this.#count.bury()) this.#pump()
+  }
+
+  #supervise(group: Group, now: number, elapsed: number): void {
+    if (group.state === 'failed' && now > group.retryAt && group.unusedFor(now) > FORGET_FAILED) group.retire('inactivity')
+    const verdict = group.examine(now, elapsed)
+    if (verdict === undefined || verdict.do === 'keep') return
+    if (verdict.do === 'retire') group.retire(verdict.reason)
+    else group.terminate(verdict.reason, new TenantryError(verdict.code, verdict.message, { label: group.target.label }))
+  }
+}

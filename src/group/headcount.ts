@@ -1,0 +1,94 @@
+import type { Context, ContextEnd } from '../context/context.ts'
+import type { Census } from './admission.ts'
+import { fullRate, refill, takeOne } from './start-rate.ts'
+import type { StartRate } from './start-rate.ts'
+
+/** Every context that holds a thread, counted once from its start to its end. */
+export class Headcount implements Census {
+  draining = false
+  births = 0
+  readonly #alive = new Set<Context>()
+  readonly #starting = new Set<Context>()
+  readonly #ending = new Set<Context>()
+  readonly #zombies = new Set<Context>()
+  readonly #maxStarts: number
+  readonly #groups: () => number
+  readonly #pending: () => number
+  #rate: StartRate
+
+  constructor(maxStarts: number, now: number, groups: () => number, pending: () => number) {
+    this.#maxStarts = maxStarts
+    this.#rate = fullRate(maxStarts, now)
+    this.#groups = groups
+    this.#pending = pending
+  }
+
+  get groups(): number {
+    return this.#groups()
+  }
+
+  get pending(): number {
+    return this.#pending()
+  }
+
+  get contexts(): number {
+    return this.#alive.size + this.#zombies.size
+  }
+
+  get starting(): number {
+    return this.#starting.size
+  }
+
+  get ending(): number {
+    return this.#ending.size
+  }
+
+  get zombies(): number {
+    return this.#zombies.size
+  }
+
+  /** Contexts whose end is still to come. */
+  get alive(): ReadonlySet<Context> {
+    return this.#alive
+  }
+
+  get rate(): StartRate {
+    return this.#rate
+  }
+
+  /** Pays for one birth out of maxStarts. */
+  payStart(now: number): void {
+    if (this.#maxStarts > 0) this.#rate = takeOne(refill(this.#rate, this.#maxStarts, now))
+  }
+
+  born(context: Context): void {
+    this.births++
+    this.#alive.add(context)
+    this.#starting.add(context)
+  }
+
+  ready(context: Context): void {
+    this.#starting.delete(context)
+  }
+
+  /** It was told to end. */
+  end(context: Context): void {
+    if (this.#alive.has(context)) this.#ending.add(context)
+  }
+
+  ended(context: Context, end: ContextEnd): void {
+    this.#alive.delete(context)
+    this.#starting.delete(context)
+    this.#ending.delete(context)
+    if (end.zombie && context.state === 'zombie') this.#zombies.add(context)
+  }
+
+  /** Lets go of zombies whose thread ended after all; says whether there were any. */
+  bury(): boolean {
+    const before = this.#zombies.size
+    for (const context of this.#zombies) {
+      if (context.state === 'exited') this.#zombies.delete(context)
+    }
+    return this.#zombies.size < before
+  }
+}

@@ -1,0 +1,92 @@
+import { TenantryError } from '../../src/errors.ts'
+import type { EndReason } from '../../src/events.ts'
+import { Scoreboard } from '../../src/wire/scoreboard.ts'
+import type { FrontChannel } from '../../src/wire/front-channel.ts'
+import type { Context, ContextEnd, ContextSpec, ContextState } from '../../src/context/context.ts'
+
+/** A context without a thread: a test says when it is ready, crashes or ends. */
+export class FakeContext implements Context {
+  readonly id: number
+  readonly spec: ContextSpec
+  readonly scoreboard = new Scoreboard()
+  readonly inFlight = 0
+  readonly ready: Promise<void>
+  readonly ended: Promise<ContextEnd>
+  state: ContextState = 'starting'
+  terminations: EndReason[] = []
+  drains = 0
+  /** Does not end by itself when it is drained. */
+  stubborn = false
+  /** Outlives terminate(). */
+  immortal = false
+  #resolveReady: () => void = () => {}
+  #rejectReady: (error: Error) => void = () => {}
+  #resolveEnded: (end: ContextEnd) => void = () => {}
+
+  constructor(spec: ContextSpec, id: number) {
+    this.spec = spec
+    this.id = id
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve
+      this.#rejectReady = reject
+    })
+    this.ready.catch(() => {})
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve
+    })
+  }
+
+  get channel(): FrontChannel {
+    throw new Error('a fake context has no channel')
+  }
+
+  get gone(): boolean {
+    return this.state === 'exited' || this.state === 'zombie'
+  }
+
+  becomeReady(): void {
+    if (this.state !== 'starting') return
+    this.state = 'serving'
+    this.#resolveReady()
+  }
+
+  failStart(message = 'boom'): void {
+    const error = new TenantryError('ERR_START_FAILED', message)
+    this.#finish({ reason: 'startup', exitCode: 1, error, zombie: false })
+  }
+
+  crash(): void {
+    const error = new TenantryError('ERR_CONTEXT_EXITED', 'it crashed')
+    this.#finish({ reason: 'crash', exitCode: 1, error, zombie: false })
+  }
+
+  exit(): void {
+    const error = new TenantryError('ERR_CONTEXT_EXITED', 'it exited')
+    this.#finish({ reason: 'exit', exitCode: 0, error, zombie: false })
+  }
+
+  /** The thread of a zombie ended after all. */
+  rest(): void {
+    if (this.state === 'zombie') this.state = 'exited'
+  }
+
+  drain(): void {
+    this.drains++
+    if (this.state !== 'serving') return
+    this.state = 'draining'
+    if (!this.stubborn) this.exit()
+  }
+
+  async terminate(reason: EndReason, error?: TenantryError): Promise<ContextEnd> {
+    this.terminations.push(reason)
+    this.#finish({ reason, exitCode: null, error, zombie: this.immortal })
+    return await this.ended
+  }
+
+  #finish(end: ContextEnd): void {
+    if (this.gone) return
+    this.state = end.zombie ? 'zombie' : 'exited'
+    this.#rejectReady(end.error ?? new TenantryError('ERR_START_FAILED', 'it ended'))
+    this.#resolveEnded(end)
+  }
+}

@@ -1,0 +1,103 @@
+import { Groups } from '../../src/group/groups.ts'
+import type { GroupsOptions } from '../../src/group/groups.ts'
+import type { GroupTarget, Lease } from '../../src/group/lease.ts'
+import type { GroupLimits, ResolvedTenant } from '../../src/group/tenant.ts'
+import type { ContextLimits } from '../../src/context/context.ts'
+import type { Label } from '../../src/label/request-facts.ts'
+import { FakeClock, settle } from './fake-clock.ts'
+import { FakeContext } from './fake-context.ts'
+
+const label: Label = Object.assign(() => ({ key: 'x', shown: 'x' }), { kind: 'literal', perMount: false } as const)
+
+export const OFF: ContextLimits = {
+  startupTimeout: 0, memoryLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, terminateTimeout: 1000,
+}
+
+const GROUP_LIMITS: GroupLimits = { handlerTimeout: 0, idleTimeout: 0, bodyLimit: 0, maxInFlight: 0, maxQueue: 100 }
+
+export interface TargetOptions {
+  readonly pattern?: string
+  readonly contextLimits?: Partial<ContextLimits>
+  readonly groupLimits?: Partial<GroupLimits>
+  readonly revision?: string
+}
+
+export function targetOf(host: string, options: TargetOptions = {}): GroupTarget {
+  const { pattern = host, contextLimits, groupLimits, revision = '1' } = options
+  const mounts = [{ path: '', entry: `/apps/${host}.js` }]
+  const tenant: ResolvedTenant = {
+    mounts, kind: 'auto', applicationGroup: label, processGroup: label, env: {}, preload: [], permission: undefined,
+    directory: '/apps', revision,
+    contextLimits: { ...OFF, ...contextLimits },
+    groupLimits: { ...GROUP_LIMITS, ...groupLimits },
+  }
+  return { key: `:${host}`, label: host, processGroup: '', pattern, exact: pattern === host, tenant, mounts }
+}
+
+/** Groups with fake contexts under a fake clock. */
+export class House {
+  readonly clock = new FakeClock()
+  readonly contexts: FakeContext[] = []
+  readonly groups: Groups
+  /** Thrown by the next creation. */
+  refusal: Error | undefined
+
+  constructor(options: Partial<GroupsOptions> = {}) {
+    this.groups = new Groups({
+      maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0,
+      queueTimeout: 10_000, drainTimeout: 5000,
+      clock: this.clock,
+      random: () => 0.5,
+      createContext: (spec) => {
+        if (this.refusal !== undefined) throw this.refusal
+        const context = new FakeContext(spec, this.contexts.length + 1)
+        this.contexts.push(context)
+        return context
+      },
+      ...options,
+    })
+  }
+
+  /** The latest context. */
+  get last(): FakeContext {
+    const context = this.contexts.at(-1)
+    if (context === undefined) throw new Error('no context was made')
+    return context
+  }
+
+  get alive(): FakeContext[] {
+    return this.contexts.filter((context) => !context.gone)
+  }
+
+  /** A lease of the group of `target`, whose context becomes ready at once when it is new. */
+  async lease(target: GroupTarget): Promise<Lease> {
+    const got = this.groups.acquire(target)
+    if (!(got instanceof Promise)) return got
+    await settle()
+    this.contexts.forEach((context) => context.becomeReady())
+    await settle()
+    this.contexts.forEach((context) => context.becomeReady())
+    return await got
+  }
+
+  /** A live and idle group. */
+  async visit(target: GroupTarget): Promise<FakeContext> {
+    const lease = await this.lease(target)
+    lease.release(true)
+    return lease.context as FakeContext
+  }
+
+  state(host: string): string | undefined {
+    return this.groups.stats().list.find(({ label: shown, state }) => shown === host && state !== 'draining')?.state
+  }
+}
+
+/** The code of what a call throws or rejects with. */
+export async function codeOf(run: () => unknown): Promise<string | undefined> {
+  try {
+    await run()
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code
+  }
+}
