@@ -9,7 +9,8 @@ export class FakeContext implements Context {
   readonly id: number
   readonly spec: ContextSpec
   readonly scoreboard = new Scoreboard()
-  readonly inFlight = 0
+  /** Requests that are open inside. */
+  inFlight = 0
   readonly ready: Promise<void>
   readonly ended: Promise<ContextEnd>
   state: ContextState = 'starting'
@@ -74,7 +75,22 @@ export class FakeContext implements Context {
     this.drains++
     if (this.state !== 'serving') return
     this.state = 'draining'
-    if (!this.stubborn) this.exit()
+    this.#leaveWhenDone()
+  }
+
+  /** A request begins inside. */
+  open(): void {
+    this.inFlight++
+  }
+
+  /** A request is over inside. */
+  done(): void {
+    this.inFlight--
+    if (this.state === 'draining') this.#leaveWhenDone()
+  }
+
+  #leaveWhenDone(): void {
+    if (this.inFlight === 0 && !this.stubborn) this.exit()
   }
 
   async terminate(reason: EndReason, error?: TenantryError): Promise<ContextEnd> {
