@@ -9,6 +9,8 @@ export interface GroupTarget {
   readonly processGroup: string
   /** The rule that named the tenant: caps per pattern count by it. */
   readonly pattern: string
+  /** The host that it was asked for first: a reload finds its tenant again by it. */
+  readonly host: string
   /** An exact host: not counted against maxGroupsPerPattern. */
   readonly exact: boolean
   readonly tenant: ResolvedTenant

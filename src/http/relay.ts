@@ -72,7 +72,7 @@ export class Relay implements StreamListener {
         method: req.method as string,
         url: req.url as string,
         rawHeaders: req.rawHeaders,
-        flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive !== false, false, task.expectsContinue),
+        flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive, false, task.expectsContinue),
         mount: task.mount,
         end: !body.hasBody,
       },

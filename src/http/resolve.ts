@@ -45,6 +45,13 @@ export class Resolver {
     return found instanceof Promise ? found.then((later) => this.#route(facts, host, later)) : this.#route(facts, host, found)
   }
 
+  /** The same group with the tenant as it is now. */
+  retarget(old: GroupTarget, tenant: ResolvedTenant): GroupTarget {
+    const paths = new Set(old.mounts.map(({ path }) => path))
+    const mounts = old.tenant.applicationGroup.perMount ? tenant.mounts.filter(({ path }) => paths.has(path)) : tenant.mounts
+    return { ...old, tenant, mounts }
+  }
+
   #route(facts: RequestFacts, host: string, found: FoundTenant | undefined): Route {
     if (found === undefined) throw notFound(`No tenant serves the host '${cutText(host)}'`)
     const { tenant, pattern } = found
@@ -65,6 +72,7 @@ export class Resolver {
         label: group.shown,
         processGroup,
         pattern,
+        host,
         exact: pattern === host,
         tenant,
         mounts: perMount ? [tenant.mounts[mount] as { path: string; entry: string }] : tenant.mounts,

@@ -1,4 +1,4 @@
-import http from 'node:http'
+import type http from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 
 /** A response head from a context, taken apart; node:http checks each name and value again when it is written. */

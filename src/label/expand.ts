@@ -1,6 +1,6 @@
 import { TenantryError } from '../errors.ts'
+import { nearest } from '../nearest.ts'
 import { parseAuthority } from './host.ts'
-import { nearest } from './nearest.ts'
 import { quoted } from './quoted.ts'
 import type { GroupName, Label, LabelKind, LabelSettings, LabelSpec, RequestFacts } from './request-facts.ts'
 
@@ -102,7 +102,7 @@ function fault(text: string): string | undefined {
 
 function unknown(spec: string): TenantryError {
   const hint = /^%\{?ENV/i.test(spec) ? '%{ENV:NAME}' : nearest(spec, KNOWN)
-  return new TenantryError('ERR_OPTION_INVALID', `the label ${quoted(spec)} is unknown; the nearest is ${hint} `
+  return new TenantryError('ERR_OPTION_INVALID', `the label ${quoted(spec)} is unknown${hint === undefined ? ' ' : `; the nearest is ${hint} `}`
     + `(known: ${KNOWN.join(', ')}, or a literal)`)
 }
 

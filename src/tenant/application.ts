@@ -27,7 +27,7 @@ export async function fromExports(exported: unknown, wanted: Wanted, lifecycle: 
       return fromHandler('fetch', nodeHandler((request, context) => candidate.fetch(request, process.env, context), lifecycle))
     }
     if (wanted === 'fetch') continue
-    if (candidate instanceof http.Server) return fromServer('node', candidate)
+    if (candidate instanceof http.Server) return fromServer('node', candidate as http.Server)
     if (typeof candidate === 'function') return fromHandler('node', candidate as NodeHandler)
     // Koa: its handler is made by callback().
     if (hasMethod(candidate, 'callback') && hasMethod(candidate, 'use')) {

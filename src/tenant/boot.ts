@@ -27,14 +27,13 @@ export default async function boot({ port, scoreboard: buffer }: BootRequest): P
   const scoreboard = new Scoreboard(buffer)
   beat(scoreboard)
   setInterval(beat, HEARTBEAT_INTERVAL, scoreboard).unref()
-  let service: Service | undefined
   const carrier = new PortCarrier(
     port,
-    (batch) => service?.channel.receive(batch),
+    (batch) => service.channel.receive(batch),
     // The front is gone, and with it every client.
     () => process.exit(),
   )
-  service = new Service(carrier, scoreboard, {
+  const service: Service = new Service(carrier, scoreboard, {
     ref: () => port.ref(),
     unref: () => port.unref(),
   })

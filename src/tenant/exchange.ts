@@ -225,7 +225,7 @@ function send(this: Response, data: string | Uint8Array, encoding?: unknown, cal
 /** Called by node:http for 1xx heads only, once `_send` is ours. */
 function writeRaw(this: Response, data: string | Uint8Array, _encoding?: unknown, callback?: unknown): boolean {
   this[kExchange].sendInfo(typeof data === 'string' ? data : Buffer.from(data).toString('latin1'))
-  if (typeof callback === 'function') process.nextTick(callback as () => void)
+  if (typeof callback === 'function') process.nextTick(callback)
   return true
 }
 

@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer'
-import { TenantryError } from '../errors.ts'
 import { Flag, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Outbox } from './outbox.ts'
+import type { TenantryError } from '../errors.ts'
 import type { Carrier } from './carrier.ts'
 import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
 

@@ -87,14 +87,14 @@ test('a wrong server name or port policy is an error where a label needs it', ()
 test('an unknown or misspelt label is an error at once, and the nearest is named', () => {
   const table: Readonly<Record<string, string>> = {
     '%{host}': '%{HOST}', '%{HOST}x': '%{HOST}', '%{HOST': '%{HOST}', '%HOST': '%{HOST}', '%{SERVR}': '%{SERVER}',
-    '%{RESOURCES}': '%{RESOURCE}', '%{global}': '%{GLOBAL}', '%{NOPE}': '%{', '%': '%{', '%{ENV:}': '%{ENV:NAME}',
+    '%{RESOURCES}': '%{RESOURCE}', '%{global}': '%{GLOBAL}', '%{NOPE}': '', '%': '', '%{ENV:}': '%{ENV:NAME}',
     '%{ENV}': '%{ENV:NAME}', '%{env:X}': '%{ENV:NAME}', '%{ENV:X}y': '%{ENV:NAME}', '%{ENV:A B}': '%{ENV:NAME}',
     '%{ENV:%{HOST}}': '%{ENV:NAME}',
   }
   for (const [spec, hint] of Object.entries(table)) {
     assert.throws(() => createLabel(spec, SETTINGS), (error: Error & { code?: string }) => {
       return error.code === 'ERR_OPTION_INVALID' && error.message.includes(`${JSON.stringify(spec)} is unknown`)
-        && error.message.includes(`nearest is ${hint}`)
+        && (hint === '' ? !error.message.includes('nearest') : error.message.includes(`nearest is ${hint}`))
     }, spec)
   }
 })

@@ -1,0 +1,280 @@
+import { once } from 'node:events'
+import { systemClock } from './clock.ts'
+import { ThreadContext } from './context/thread.ts'
+import { describeDirectory } from './describe.ts'
+import { TenantryError } from './errors.ts'
+import { publish } from './events.ts'
+import { Groups } from './group/groups.ts'
+import { openSource } from './group/tenant-source.ts'
+import { Dispatcher } from './http/dispatch.ts'
+import { Resolver } from './http/resolve.ts'
+import { listen } from './http/server.ts'
+import { createAllowList } from './label/allow.ts'
+import { createLabel } from './label/expand.ts'
+import { createTrust } from './label/trust.ts'
+import { startLog } from './ops/log.ts'
+import { openLogger } from './ops/logger.ts'
+import { resolveOptions } from './options.ts'
+import { StateMachine } from './state.ts'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { SourceDescription } from './describe.ts'
+import type { CloseCount, GroupsStats } from './group/group-stats.ts'
+import type { GroupTarget } from './group/lease.ts'
+import type { DirectoryChange, FoundTenant, TenantDirectory, TenantProblem } from './group/tenant.ts'
+import type { ListenOptions } from './http/server.ts'
+import type { LabelSettings } from './label/request-facts.ts'
+import type { ResolvedOptions, RuntimeOptions } from './options.ts'
+import type { Transitions } from './state.ts'
+
+export type RuntimeState = 'created' | 'serving' | 'draining' | 'closed'
+
+/** What a runtime looks like now: a copy, safe to keep. */
+export interface RuntimeStats extends GroupsStats {
+  readonly state: RuntimeState
+}
+
+export interface CloseOptions {
+  /** How long requests in flight may go on, in milliseconds; default `drainTimeout`. */
+  readonly timeout?: number
+}
+
+/** How `close()` went. */
+export type CloseReport = CloseCount
+
+/**
+ * Many applications behind one handler. Made by `createRuntime`; nothing runs
+ * until the first request or `start()`, and `close()` ends everything.
+ */
+export interface Runtime extends AsyncDisposable {
+  readonly state: RuntimeState
+  /** Every option, frozen, defaults filled in. */
+  readonly options: ResolvedOptions
+  /**
+   * Serves a request; a Connect middleware, and a listener of 'request'. A host
+   * that is not ours goes to `next` where there is one. Bound: pass it around freely.
+   */
+  readonly handler: (req: IncomingMessage, res: ServerResponse, next?: (err?: unknown) => void) => void
+  /** Serves an upgrade; a listener of 'upgrade'. Bound. */
+  readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** Starts a server that Tenantry owns; `close()` closes it. Rejects with Node's own error when it cannot listen. */
+  listen(options?: ListenOptions): Promise<Server>
+  /** Resolves when requests can be served. Calling it is optional. */
+  start(): Promise<Runtime>
+  stats(): RuntimeStats
+  /** The hosts that the tenant source names; undefined for a function. */
+  patterns(): readonly string[] | undefined
+  /** Tenants that were found but cannot be served, and why. */
+  problems(): readonly TenantProblem[]
+  /** Reads the tenant source again: changed tenants are reloaded, removed ones drained. */
+  refresh(): Promise<DirectoryChange>
+  /** Ends the groups of that label; what is in flight finishes first. Resolves with whether there were any. */
+  evict(label: string): Promise<boolean>
+  /** New context first, then switch, then drain the old one. Rejects with why it could not start; the old one goes on. */
+  reload(label: string): Promise<boolean>
+  /** Drains, then ends. Idempotent, never rejects, always ends. */
+  close(options?: CloseOptions): Promise<CloseReport>
+  /** Ends everything at once; requests in flight fail. */
+  destroy(reason?: Error): Promise<void>
+}
+
+const TRANSITIONS: Transitions<RuntimeState> = {
+  created: ['serving', 'draining'],
+  serving: ['draining'],
+  draining: ['closed'],
+  closed: [],
+}
+
+/** node:http's own default: what a response's Keep-Alive field advertises. */
+const KEEP_ALIVE_TIMEOUT = 5000
+
+/**
+ * Makes a runtime from its options.
+ * @throws TenantryError ERR_OPTION_INVALID, ERR_CONFIG
+ */
+export function createRuntime(options: RuntimeOptions): Runtime {
+  return new TenantRuntime(resolveOptions(options))
+}
+
+/** What a tenant source holds, resolved, without starting anything: `tenantry check`. */
+export async function describeTenants(options: RuntimeOptions, port: number): Promise<SourceDescription> {
+  const resolved = resolveOptions(options)
+  return await describeDirectory(openDirectory(resolved), resolved, port)
+}
+
+function openDirectory(options: ResolvedOptions): TenantDirectory {
+  const settings: LabelSettings = { ...options, environment: process.env }
+  return openSource(options.tenants, { ...options, createLabel: (spec) => createLabel(spec, settings) })
+}
+
+class TenantRuntime implements Runtime {
+  readonly options: ResolvedOptions
+  readonly #state = new StateMachine('runtime', TRANSITIONS, 'created')
+  readonly #directory: TenantDirectory
+  readonly #groups: Groups
+  readonly #dispatcher: Dispatcher
+  readonly #servers = new Set<Server>()
+  readonly #stopLog: () => void
+  #resolver: Resolver
+  #closing: Promise<CloseReport> | undefined
+
+  constructor(options: ResolvedOptions) {
+    this.options = options
+    const logger = openLogger(options.logger)
+    this.#stopLog = logger === undefined ? () => {} : startLog(logger)
+    this.#directory = openDirectory(options)
+    this.#resolver = this.#openResolver()
+    this.#groups = new Groups({
+      ...options,
+      clock: systemClock,
+      createContext: (spec) => new ThreadContext(spec, { clock: systemClock, keepAliveTimeout: KEEP_ALIVE_TIMEOUT }),
+    })
+    this.#dispatcher = new Dispatcher({
+      clock: systemClock,
+      groups: this.#groups,
+      trust: createTrust(options.trustProxy),
+      resolver: () => this.#resolver,
+      accepts: () => this.#closing === undefined,
+    })
+    options.signal?.addEventListener('abort', () => void this.close(), { once: true })
+    warnAboutHeapFlag()
+  }
+
+  get state(): RuntimeState {
+    return this.#state.current
+  }
+
+  readonly handler = (req: IncomingMessage, res: ServerResponse, next?: (err?: unknown) => void): void => {
+    this.#serve()
+    this.#dispatcher.request(req, res, next)
+  }
+
+  readonly upgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    this.#serve()
+    this.#dispatcher.upgrade(req, socket, head)
+  }
+
+  async start(): Promise<Runtime> {
+    if (this.#closing !== undefined) throw new TenantryError('ERR_STATE', `The runtime is ${this.state} and cannot start again`)
+    this.#serve()
+    return await Promise.resolve(this)
+  }
+
+  async listen(options: ListenOptions = {}): Promise<Server> {
+    await this.start()
+    const server = await listen(this.#dispatcher, options)
+    this.#servers.add(server)
+    server.once('close', () => this.#servers.delete(server))
+    return server
+  }
+
+  stats(): RuntimeStats {
+    return { state: this.state, ...this.#groups.stats() }
+  }
+
+  patterns(): readonly string[] | undefined {
+    return this.#directory.patterns()
+  }
+
+  problems(): readonly TenantProblem[] {
+    return this.#directory.problems()
+  }
+
+  async refresh(): Promise<DirectoryChange> {
+    const change = await this.#directory.refresh()
+    this.#resolver = this.#openResolver()
+    await Promise.all(this.#groups.targets().map((target) => this.#refreshGroup(target)))
+    return change
+  }
+
+  async evict(label: string): Promise<boolean> {
+    return await this.#groups.evict(label)
+  }
+
+  async reload(label: string): Promise<boolean> {
+    await this.#directory.refresh()
+    this.#resolver = this.#openResolver()
+    const found = new Map<string, FoundTenant | undefined>()
+    for (const { key, label: shown, host } of this.#groups.targets()) {
+      if (key === label || shown === label) found.set(key, await this.#directory.find(host))
+    }
+    return await this.#groups.reload(label, (old) => {
+      const tenant = found.get(old.key)?.tenant
+      return tenant === undefined ? old : this.#resolver.retarget(old, tenant)
+    })
+  }
+
+  close({ timeout = this.options.drainTimeout }: CloseOptions = {}): Promise<CloseReport> {
+    this.#closing ??= this.#end(this.#groups.close(timeout))
+    return this.#closing
+  }
+
+  async destroy(reason?: Error): Promise<void> {
+    const error = new TenantryError('ERR_CONTEXT_EXITED', 'The server was destroyed', { cause: reason })
+    const destroyed = this.#groups.destroy(error)
+    this.#closing ??= this.#end(this.#groups.close(0))
+    for (const server of this.#servers) server.closeAllConnections()
+    await destroyed
+    await this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #serve(): void {
+    if (this.#state.is('created')) this.#state.to('serving')
+  }
+
+  /** Servers stop accepting at once; their last connections close when the groups have finished. */
+  async #end(groups: Promise<CloseCount>): Promise<CloseReport> {
+    this.#state.to('draining')
+    const closed = [...this.#servers].map(async (server) => {
+      const done = once(server, 'close')
+      server.close()
+      server.closeIdleConnections()
+      await done
+    })
+    const report = await groups
+    for (const server of this.#servers) server.closeAllConnections()
+    await Promise.all(closed)
+    this.#dispatcher.close()
+    this.#state.to('closed')
+    this.#stopLog()
+    return report
+  }
+
+  #openResolver(): Resolver {
+    const patterns = this.#directory.patterns()
+    return new Resolver({
+      directory: this.#directory,
+      allowList: createAllowList(this.options.allowedHosts ?? patterns ?? []),
+      serverName: this.options.serverName,
+    })
+  }
+
+  /** After a change of the source: a group whose tenant changed is reloaded, one whose tenant is gone drains. */
+  async #refreshGroup({ key, label, host, pattern, tenant }: GroupTarget): Promise<void> {
+    const found = await this.#directory.find(host)
+    if (found === undefined || found.pattern !== pattern) {
+      this.#groups.retire(key, 'reload')
+      return
+    }
+    if (found.tenant.revision === tenant.revision) return
+    try {
+      await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      publish('tenantry:warning', { label, message: `The reload failed and the old version goes on: ${why}` })
+    }
+  }
+}
+
+/** `--max-old-space-size` on the command line overrides every thread's own limit: the operator should know. */
+function warnAboutHeapFlag(): void {
+  const flag = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].find((text) => text.includes('--max-old-space-size'))
+  if (flag === undefined) return
+  publish('tenantry:warning', {
+    message: `${flag} applies to every context too: V8 ends the whole process where a context alone would have ended`,
+  })
+}
