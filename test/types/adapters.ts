@@ -13,7 +13,7 @@ const runtime = createRuntime({ tenants: './tenants' })
 
 express().use(runtime.handler)
 createServer(runtime.handler)
-createServer().on('request', runtime.handler)
+createServer().on('request', runtime.handler).on('upgrade', runtime.upgrade)
 void Fastify().register(fastifyTenantry, { runtime })
 new Koa().use(koaTenantry(runtime))
 new Hono().use(honoTenantry(runtime))
