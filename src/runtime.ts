@@ -14,7 +14,7 @@ import { createLabel } from './label/expand.ts'
 import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
-import { resolveOptions } from './options.ts'
+import { checkOption, resolveOptions } from './options.ts'
 import { StateMachine } from './state.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -104,7 +104,11 @@ export async function describeTenants(options: RuntimeOptions, port: number): Pr
 
 function openDirectory(options: ResolvedOptions): TenantDirectory {
   const settings: LabelSettings = { ...options, environment: process.env }
-  return openSource(options.tenants, { ...options, createLabel: (spec) => createLabel(spec, settings) })
+  return openSource(options.tenants, {
+    ...options,
+    createLabel: (spec) => createLabel(spec, settings),
+    checkLimit: checkOption,
+  })
 }
 
 class TenantRuntime implements Runtime {

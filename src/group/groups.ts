@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Context, ContextEnd, ContextState, CreateContext } from '../context/context.ts'
 import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { cutText, publish, watched } from '../events.ts'
+import { publish, watched } from '../events.ts'
 import type { EndReason } from '../events.ts'
 import { decide, mayStartNow, placesLeft } from './admission.ts'
 import type { AdmissionLimits, Refusal, VictimScope } from './admission.ts'
@@ -163,6 +163,11 @@ export class Groups {
     await this.close()
   }
 
+  /** What the groups in the table serve now. */
+  targets(): readonly GroupTarget[] {
+    return [...this.#registry.values()].map(({ target }) => target)
+  }
+
   stats(): GroupsStats {
     const contexts: Record<ContextState, number> = { starting: 0, spare: 0, serving: 0, draining: 0, exited: 0, zombie: 0 }
     for (const context of this.#count.alive) contexts[context.state]++
@@ -252,9 +257,6 @@ export class Groups {
     const { code, message, retryAfter } = refusal
     const { label } = target
     this.#refusals[code] = (this.#refusals[code] ?? 0) + 1
-    if (watched('tenantry:admission:refuse')) {
-      publish('tenantry:admission:refuse', { host: cutText(label), label: cutText(label), code, message })
-    }
     return new TenantryError(code, message, { label, retryAfter })
   }
 

@@ -31,7 +31,7 @@ export function targetOf(host: string, options: TargetOptions = {}): GroupTarget
     contextLimits: { ...OFF, ...contextLimits },
     groupLimits: { ...GROUP_LIMITS, ...groupLimits },
   }
-  return { key: `:${host}`, label: host, processGroup: '', pattern, exact: pattern === host, tenant, mounts }
+  return { key: `:${host}`, label: host, processGroup: '', pattern, host, exact: pattern === host, tenant, mounts }
 }
 
 /** Groups with fake contexts under a fake clock. */

@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto'
+import { statSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
+import { asTenantryError, TenantryError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Label, LabelSpec } from '../label/request-facts.ts'
+import { suggestion } from '../nearest.ts'
+import { showValue } from '../units.ts'
+import type { GroupLimits, ResolvedTenant, Tenant, TenantLimits } from './tenant.ts'
+
+type LimitName = keyof TenantLimits
+
+/** The runtime's settings that a tenant falls back to, and who checks what it sets itself. */
+export interface TenantDefaults extends ContextLimits, GroupLimits {
+  readonly applicationGroup: LabelSpec
+  readonly processGroup: LabelSpec
+  /** Throws ERR_OPTION_INVALID for a label that is none. */
+  readonly createLabel: (spec: LabelSpec) => Label
+  /** The check of the runtime option with the same name; `shown`: how its writer calls it. */
+  readonly checkLimit: (name: LimitName, value: unknown, shown: string) => unknown
+}
+
+const CONTEXT_LIMITS = [
+  'startupTimeout', 'memoryLimit', 'deadlockTimeout', 'maxRequests', 'maxAge', 'terminateTimeout',
+] as const satisfies readonly LimitName[]
+const GROUP_LIMITS = [
+  'handlerTimeout', 'idleTimeout', 'bodyLimit', 'maxInFlight', 'maxQueue',
+] as const satisfies readonly LimitName[]
+const LIMITS: readonly LimitName[] = [...CONTEXT_LIMITS, ...GROUP_LIMITS]
+
+/** What may stand in a Tenant. */
+export const TENANT_KEYS = [
+  'entry', 'mounts', 'kind', 'applicationGroup', 'processGroup', 'env', 'preload', 'permission', 'limits',
+] as const satisfies readonly (keyof Tenant)[]
+const KINDS: readonly TenantKind[] = ['auto', 'listen', 'node', 'fetch']
+
+/** What it was found as, for messages; and the folder that its relative paths start from. */
+export interface TenantOrigin {
+  readonly pattern: string
+  readonly base: string
+}
+
+/**
+ * A tenant as its writer gave it, checked, with the defaults filled in. Text is an entry module.
+ * @throws TenantryError ERR_OPTION_INVALID, naming tenant, setting, value and what is accepted
+ */
+export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: TenantDefaults): ResolvedTenant {
+  const name = `the tenant '${origin.pattern}'`
+  const tenant = typeof given === 'string' || given instanceof URL ? { entry: given } : given
+  if (!isRecord(tenant)) throw wrong(`${name} is ${showValue(given)}; write an entry module, or an object with entry or mounts`)
+  refuseUnknown(name, tenant, TENANT_KEYS)
+  const mounts = readMounts(name, tenant, origin.base)
+  const directory = path.dirname((mounts.at(-1) as Mount).entry)
+  const label = (setting: 'applicationGroup' | 'processGroup'): Label =>
+    within(`${setting} of ${name}`, () => defaults.createLabel(readLabel(name, setting, tenant[setting]) ?? defaults[setting]))
+  const limits = readLimits(name, tenant['limits'], defaults)
+  return Object.freeze({
+    mounts,
+    kind: readKind(name, tenant['kind']),
+    applicationGroup: label('applicationGroup'),
+    processGroup: label('processGroup'),
+    env: readEnv(name, tenant['env']),
+    preload: readPreload(name, tenant['preload'], origin.base),
+    permission: readPermission(name, tenant['permission'], origin.base),
+    directory: origin.base === process.cwd() ? directory : origin.base,
+    contextLimits: pick(limits, CONTEXT_LIMITS),
+    groupLimits: pick(limits, GROUP_LIMITS),
+    revision: revisionOf(tenant, mounts.map(({ entry }) => entry)),
+  })
+}
+
+/** Changes when the settings or one of the files do. */
+export function revisionOf(settings: unknown, files: readonly string[]): string {
+  const text = JSON.stringify(settings, (_, value: unknown) => (typeof value === 'function' ? String(value) : value))
+  const stamps = files.map((file) => {
+    const stat = statSync(file, { throwIfNoEntry: false })
+    return stat === undefined ? '-' : `${stat.mtimeMs}:${stat.size}`
+  })
+  return createHash('sha256').update(`${text}\n${stamps.join(' ')}`).digest('base64url').slice(0, 22)
+}
+
+function readMounts(name: string, tenant: Record<string, unknown>, base: string): readonly Mount[] {
+  const { entry, mounts } = tenant
+  if ((entry === undefined) === (mounts === undefined)) {
+    throw wrong(`${name} has ${entry === undefined ? 'neither entry nor mounts' : 'entry and mounts'}; write one of them`)
+  }
+  if (entry !== undefined) return Object.freeze([Object.freeze({ path: '', entry: readModule(`entry of ${name}`, entry, base) })])
+  if (!isRecord(mounts) || Object.keys(mounts).length === 0) {
+    throw wrong(`mounts of ${name} is ${showValue(mounts)}; write an object of mount path to entry module`)
+  }
+  const resolved = Object.entries(mounts).map(([at, module]) =>
+    Object.freeze({ path: readMountPath(name, at), entry: readModule(`mounts[${showValue(at)}] of ${name}`, module, base) }))
+  const paths = new Set(resolved.map((mount) => mount.path))
+  if (paths.size < resolved.length) throw wrong(`mounts of ${name} names a path twice; '/a' and '/a/' are the same`)
+  return Object.freeze(resolved.toSorted((a, b) => b.path.length - a.path.length))
+}
+
+function readMountPath(name: string, text: string): string {
+  const plain = text.replace(/\/+$/, '')
+  const segments = plain.split('/')
+  const fine = text.startsWith('/') && /^[\x21-\x7e]*$/.test(text) && !/[?#%\\]/.test(text)
+    && segments.every((segment, index) => (index === 0) === (segment === '') && segment !== '.' && segment !== '..')
+  if (!fine) throw wrong(`mounts of ${name} has the path ${showValue(text)}; write '/' or a plain path such as '/blog'`)
+  return plain
+}
+
+function readModule(what: string, value: unknown, base: string): string {
+  if (value instanceof URL || (typeof value === 'string' && value.startsWith('file:'))) {
+    return within(what, () => fileURLToPath(value))
+  }
+  if (typeof value !== 'string' || value === '') throw wrong(`${what} is ${showValue(value)}; write a path or a file: URL`)
+  return path.resolve(base, value)
+}
+
+function readKind(name: string, value: unknown = 'auto'): TenantKind {
+  const kind = KINDS.find((candidate) => candidate === value)
+  if (kind === undefined) throw wrong(`kind of ${name} is ${showValue(value)}; write ${KINDS.join(', ')}`)
+  return kind
+}
+
+function readLabel(name: string, setting: string, value: unknown): LabelSpec | undefined {
+  if (value === undefined || typeof value === 'string' || typeof value === 'function') return value as LabelSpec | undefined
+  throw wrong(`${setting} of ${name} is ${showValue(value)}; write a label such as '%{HOST}'`)
+}
+
+function readEnv(name: string, value: unknown = {}): Readonly<Record<string, string>> {
+  if (!isRecord(value)) throw wrong(`env of ${name} is ${showValue(value)}; write an object of text`)
+  for (const [variable, text] of Object.entries(value)) {
+    if (typeof text !== 'string' || text.includes('\0')) throw wrong(`env.${variable} of ${name} is ${showValue(text)}; write text`)
+    if (!/^[^=\0]+$/.test(variable)) throw wrong(`env of ${name} has the variable ${showValue(variable)}; write a name without '='`)
+  }
+  return Object.freeze({ ...value } as Record<string, string>)
+}
+
+/** Paths are made absolute; anything else is a package name, looked up from the entry. */
+function readPreload(name: string, value: unknown = [], base: string): readonly string[] {
+  const list = readTexts(`preload of ${name}`, typeof value === 'string' ? [value] : value)
+  return Object.freeze(list.map((module) => (/^\.{0,2}[/\\]/.test(module) ? path.resolve(base, module) : module)))
+}
+
+function readPermission(name: string, value: unknown, base: string): PermissionSpec | undefined {
+  if (value === undefined || value === false) return undefined
+  if (value !== true && !isRecord(value)) {
+    throw wrong(`permission of ${name} is ${showValue(value)}; write true, false, or { read, write } with lists of paths`)
+  }
+  const lists = value === true ? {} : value
+  refuseUnknown(`permission of ${name}`, lists, ['read', 'write'])
+  const paths = (key: 'read' | 'write'): readonly string[] =>
+    Object.freeze(readTexts(`permission.${key} of ${name}`, lists[key] ?? []).map((file) => path.resolve(base, file)))
+  return Object.freeze({ read: paths('read'), write: paths('write') })
+}
+
+function readLimits(name: string, value: unknown = {}, defaults: TenantDefaults): Record<LimitName, number> {
+  if (!isRecord(value)) throw wrong(`limits of ${name} is ${showValue(value)}; write an object such as { "memoryLimit": "64mb" }`)
+  refuseUnknown(`limits of ${name}`, value, LIMITS)
+  const entries = LIMITS.map((limit) => {
+    const given = value[limit]
+    return [limit, given === undefined ? defaults[limit] : defaults.checkLimit(limit, given, `limits.${limit} of ${name}`)]
+  })
+  return Object.fromEntries(entries) as Record<LimitName, number>
+}
+
+function readTexts(what: string, value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((text) => typeof text === 'string' && text !== '')) return value as string[]
+  throw wrong(`${what} is ${showValue(value)}; write a list of text`)
+}
+
+function refuseUnknown(name: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((key) => !known.includes(key))
+  if (unknown !== undefined) throw wrong(`${name} has the unknown setting ${showValue(unknown)}${suggestion(unknown, known)}`)
+}
+
+function pick<K extends LimitName>(limits: Record<LimitName, number>, names: readonly K[]): Readonly<Record<K, number>> {
+  return Object.freeze(Object.fromEntries(names.map((name) => [name, limits[name]])) as Record<K, number>)
+}
+
+/** The message of what goes wrong inside names where it stands. */
+function within<T>(what: string, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    const cause = asTenantryError(error, 'ERR_OPTION_INVALID', error instanceof Error ? error.message : String(error))
+    throw wrong(`${what}: ${cause.message}`, 'ERR_OPTION_INVALID', error)
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function wrong(message: string, code: ErrorCode = 'ERR_OPTION_INVALID', cause?: unknown): TenantryError {
+  return new TenantryError(code, message, cause === undefined ? {} : { cause })
+}
