@@ -85,7 +85,10 @@ export class ThreadContext implements Context, ContextListener {
       this.#resolveEnded = resolve
     })
     this.#pool = openPool(spec)
-    this.#thread = (this.#pool.threads[0] as unknown as { thread: Worker }).thread
+    const worker = this.#pool.threads[0] as unknown as { thread: Worker; ref(): void }
+    this.#thread = worker.thread
+    // Tinypool holds the process for a worker whose port is closed; an idle context must not.
+    worker.ref = () => {}
     this.#pool.options.minThreads = 0
     this.#pool.on('error', () => {})
     this.#thread.on('error', (error: unknown) => this.#onError(error))

@@ -1,9 +1,9 @@
 import v8 from 'node:v8'
+import { MessagePort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
 import { Service } from './service.ts'
 import { harden } from './harden.ts'
-import type { MessagePort } from 'node:worker_threads'
 
 /** What the front hands to a new thread. */
 export interface BootRequest {
@@ -20,9 +20,9 @@ export const HEARTBEAT_INTERVAL = 500
  * budget on it. Never returns: the thread ends with the process's own exit.
  */
 export default async function boot({ port, scoreboard: buffer }: BootRequest): Promise<never> {
-  // Tinypool's own ports keep the thread alive for ever: an application that ends on its own must be able to.
-  const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): { unref?(): void }[] }
-  for (const handle of handles.call(process)) handle.unref?.()
+  // Tinypool's own ports would keep this thread alive for ever, and at their other end the front's process.
+  const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): unknown[] }
+  for (const handle of handles.call(process)) if (handle instanceof MessagePort && handle !== port) handle.close()
   harden()
   const scoreboard = new Scoreboard(buffer)
   beat(scoreboard)

@@ -95,8 +95,11 @@ export class FrontStream {
     return this.#receive.receive(bytes)
   }
 
-  granted(bytes: number): void {
+  /** False when it is more than was sent: such credit would let bytes pile up on the way. */
+  granted(bytes: number): boolean {
+    if (!this.#send.allows(bytes)) return false
     if (this.#send.grant(bytes)) this.listener.onWritable()
+    return true
   }
 
   close(): void {
@@ -119,6 +122,8 @@ export class FrontChannel {
   #nextStream = 1
   #nextConnection = 1
   #closed: TenantryError | undefined
+  /** A frame was malformed: nothing more is read. */
+  #broken = false
 
   constructor(carrier: Carrier, listener: ContextListener) {
     this.#outbox = new Outbox(carrier)
@@ -196,6 +201,7 @@ export class FrontChannel {
 
   /** Reads one batch from the context. */
   receive(batch: unknown): void {
+    if (this.#closed !== undefined || this.#broken) return
     if (!Array.isArray(batch)) return this.#violation('a message is not a batch of frames')
     for (const frame of batch as unknown[]) {
       if (this.#closed !== undefined) return
@@ -204,7 +210,8 @@ export class FrontChannel {
   }
 
   #violation(what: string): void {
-    if (this.#closed === undefined) this.#listener.onViolation(what)
+    this.#broken = true
+    this.#listener.onViolation(what)
   }
 
   /** False when the frame is not one that an honest context sends. */
@@ -235,8 +242,7 @@ export class FrontChannel {
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
         if (!Number.isSafeInteger(bytes) || (bytes as number) <= 0) return false
-        stream.granted(bytes as number)
-        return true
+        return stream.granted(bytes as number)
       }
       case Kind.RESET: {
         const [, id, code] = frame
@@ -339,7 +345,10 @@ function isText(value: unknown, longest: number): value is string {
 }
 
 function isPiece(value: unknown): value is Piece {
-  return typeof value === 'string' ? value.length <= MAX_PIECE : value instanceof Uint8Array && value.byteLength <= MAX_PIECE
+  if (typeof value === 'string') return value.length <= MAX_PIECE
+  if (!(value instanceof Uint8Array)) return false
+  // A view of a larger buffer would hold memory that no window counts.
+  return value.byteLength <= MAX_PIECE && value.buffer.byteLength === value.byteLength
 }
 
 /** Named fields only, each cut to a bounded length. */

@@ -77,11 +77,15 @@ export class SendWindow {
     return false
   }
 
+  /** False when the receiver cannot have read so much: more than was sent to it. */
+  allows(bytes: number): boolean {
+    return this.#credit + bytes <= WINDOW
+  }
+
   /** The receiver has read `bytes` more. True when nothing waits any longer. */
   grant(bytes: number): boolean {
     this.#credit += bytes
-    while (this.#waiting.length > 0 && this.#credit > 0) {
-      const first = this.#waiting[0] as Waiting
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const done = this.#sendBytes(first.bytes, 0)
       this.#waitingBytes -= done
       if (done < first.bytes.byteLength) {

@@ -166,7 +166,17 @@ export class TenantChannel {
   }
 
   receive(batch: unknown): void {
-    for (const frame of batch as Frame[]) this.#read(frame)
+    for (const frame of batch as Frame[]) {
+      try {
+        this.#read(frame)
+      } catch (error) {
+        // A handler's throw is uncaught, as behind node:http; to an application that catches
+        // uncaught exceptions it must not cost the other requests of the batch.
+        process.nextTick(() => {
+          throw error
+        })
+      }
+    }
   }
 
   #read(frame: Frame): void {
