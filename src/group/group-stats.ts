@@ -45,7 +45,7 @@ export interface GroupsStats {
 export interface CloseCount {
   /** Contexts that ended, by themselves or not. */
   readonly ended: number
-  /** Of these, contexts that were still busy at the deadline. */
+  /** Of these, contexts that had to be ended: they were starting, or still busy at the deadline. */
   readonly terminated: number
   /** Threads that could not be ended. */
   readonly zombies: number

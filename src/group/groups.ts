@@ -46,7 +46,6 @@ export class Groups {
   readonly #reloads = new Map<string, Promise<void>>()
   readonly #evictions: Partial<Record<EndReason, number>> = {}
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
-  readonly #onEmpty = new Set<() => void>()
   #stopTick: (() => void) | undefined
   #tickedAt = 0
   #pumping = false
@@ -142,18 +141,17 @@ export class Groups {
 
   /** Drains; ends at `deadline` milliseconds what is not finished. Always ends, never rejects. */
   async close(deadline: number = this.#drainTimeout): Promise<CloseCount> {
-    const atStart = this.#count.alive.size
+    const contexts = [...this.#count.alive]
     this.drain()
-    let terminated = 0
     const stop = this.#clock.after(deadline, () => {
-      terminated = this.#count.alive.size
       this.#terminateAll(new TenantryError('ERR_CONTEXT_EXITED', `The server closed; drained for ${deadline} ms`))
     })
-    await this.#empty()
+    const ends = await Promise.all(contexts.map((context) => context.ended))
     stop()
     this.#stopTick?.()
     this.#stopTick = undefined
-    return { ended: atStart, terminated, zombies: this.#count.zombies }
+    const terminated = ends.filter(({ reason }) => reason !== 'exit' && reason !== 'crash').length
+    return { ended: ends.length, terminated, zombies: this.#count.zombies }
   }
 
   /** Ends everything now; what is in flight fails with `error`. */
@@ -327,9 +325,6 @@ export class Groups {
   #onEnded(context: Context, end: ContextEnd): void {
     this.#count.ended(context, end)
     this.#pump()
-    if (this.#count.alive.size > 0) return
-    for (const run of this.#onEmpty) run()
-    this.#onEmpty.clear()
   }
 
   #onRetire(group: Group, reason: EndReason): void {
@@ -361,10 +356,6 @@ export class Groups {
       group.terminate('shutdown', error)
       group.retire('shutdown')
     }
-  }
-
-  async #empty(): Promise<void> {
-    if (this.#count.alive.size > 0) await new Promise<void>((resolve) => this.#onEmpty.add(resolve))
   }
 
   #startTick(): void {

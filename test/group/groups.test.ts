@@ -422,7 +422,7 @@ test('close lets requests finish, refuses new ones, and reports what it had to e
   house.contexts[0]?.done()
   quick.release(true)
   await house.clock.pass(5000)
-  assert.deepEqual(await closed, { ended: 3, terminated: 1, zombies: 0 })
+  assert.deepEqual(await closed, { ended: 3, terminated: 2, zombies: 0 })
   stuck.release(false)
   assert.equal(house.alive.length, 0)
   assert.equal(house.clock.timers, 0)
