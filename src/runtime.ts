@@ -85,6 +85,9 @@ const TRANSITIONS: Transitions<RuntimeState> = {
   closed: [],
 }
 
+/** Long, since it only has to exist. */
+const HOLD_INTERVAL = 60_000
+
 /** node:http's own default: what a response's Keep-Alive field advertises. */
 const KEEP_ALIVE_TIMEOUT = 5000
 
@@ -233,6 +236,8 @@ class TenantRuntime implements Runtime {
   /** Servers stop accepting at once; their last connections close when the groups have finished. */
   async #end(groups: Promise<CloseCount>): Promise<CloseReport> {
     this.#state.to('draining')
+    // Nothing of ours keeps an idle process alive, but it must not end before what it promised to finish.
+    const hold = setInterval(() => {}, HOLD_INTERVAL)
     const closed = [...this.#servers].map(async (server) => {
       const done = once(server, 'close')
       server.close()
@@ -242,6 +247,7 @@ class TenantRuntime implements Runtime {
     const report = await groups
     for (const server of this.#servers) server.closeAllConnections()
     await Promise.all(closed)
+    clearInterval(hold)
     this.#dispatcher.close()
     this.#state.to('closed')
     this.#stopLog()

@@ -185,7 +185,7 @@ test('a label, a host, a name or a proxy that could not be used is refused at on
 
 test('options that are no object, or have no tenants, are refused', () => {
   for (const wrong of [undefined, null, 5, 'x', [], {}]) {
-    assert.throws(() => resolveOptions(wrong as unknown as RuntimeOptions, CAPS), {
+    assert.throws(() => resolveOptions(wrong as RuntimeOptions, CAPS), {
       code: 'ERR_OPTION_INVALID',
       message: /tenants/,
     })

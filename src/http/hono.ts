@@ -27,7 +27,7 @@ export function tenantry(
       runtime.handler(incoming, outgoing, (error) => {
         outgoing.off('close', onClose)
         if (error === undefined) next().then(() => resolve(undefined), reject)
-        else reject(error as Error)
+        else reject(error instanceof Error ? error : new Error('The runtime failed', { cause: error }))
       })
     })
   }

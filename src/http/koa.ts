@@ -27,7 +27,7 @@ export function tenantry(runtime: Runtime): (context: KoaContext, next: () => Pr
         context.respond = true
         res.statusCode = 404
         if (error === undefined) next().then(resolve, reject)
-        else reject(error as Error)
+        else reject(error instanceof Error ? error : new Error('The runtime failed', { cause: error }))
       })
     })
 }
