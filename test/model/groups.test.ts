@@ -74,7 +74,8 @@ class Model {
     const table = stats.list.filter(({ segment }) => segment !== undefined)
     assert.ok(table.length <= CAPS.maxGroups)
     assert.ok(table.filter(({ pattern }) => pattern === '*.wild.test').length <= CAPS.maxGroupsPerPattern)
-    assert.equal(stats.zombies, zombies)
+    // The supervisor notices at its next look that a zombie is gone.
+    assert.ok(stats.zombies >= zombies)
     for (const context of house.contexts) {
       assert.ok(context.terminations.length <= 1, `context ${context.id} was terminated for ${context.terminations.join(', ')}`)
       // Nothing makes room by ending who works; age, a reload or a person may, after drainTimeout.
@@ -121,7 +122,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 test('whatever happens in whatever order, the caps hold, every request is answered once, and everything ends', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 120 }), fc.boolean(), async (steps, gently) => {
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 120, size: 'max' }), fc.boolean(), async (steps, gently) => {
     const model = new Model()
     for (const run of steps) {
       await run(model)
@@ -142,7 +143,7 @@ test('whatever happens in whatever order, the caps hold, every request is answer
     assert.deepEqual([stats.list.length, stats.inFlight, stats.queued, stats.pending], [0, 0, 0, 0])
     assert.ok(model.asked.every(({ settled }) => settled === 1), 'a request was never answered')
     assert.equal(house.clock.timers, 0, 'a timer was left behind')
-  }), { numRuns: 300 })
+  }), { numRuns: 600, includeErrorInReport: true })
 })
 
 test('a leased group is never evicted to make room', async () => {
