@@ -1,0 +1,213 @@
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
+import fc from 'fast-check'
+import { FrontChannel } from '../../src/wire/front-channel.ts'
+import { Kind, WINDOW } from '../../src/wire/frames.ts'
+import { TenantChannel } from '../../src/wire/tenant-channel.ts'
+import { connectEnds, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
+import type { Carrier } from '../../src/wire/carrier.ts'
+import type { Frame, Piece } from '../../src/wire/frames.ts'
+import type { FrontStream } from '../../src/wire/front-channel.ts'
+import type { RequestHead, TenantStream } from '../../src/wire/tenant-channel.ts'
+
+/** A carrier whose messages wait until the test delivers them. */
+class SlowCarrier implements Carrier {
+  readonly queue: Frame[][] = []
+  post(batch: Frame[], transfer: ArrayBuffer[]): void {
+    this.queue.push(structuredClone(batch, { transfer }))
+  }
+  close(): void {}
+}
+
+/** One direction as its two ends see it. */
+class Direction {
+  readonly written: Buffer[] = []
+  readonly arrived: Buffer[] = []
+  callbacks = 0
+  expectedCallbacks = 0
+  unread = 0
+  ended = false
+
+  take(piece: Piece): void {
+    const bytes = Buffer.from(piece as Uint8Array)
+    this.arrived.push(bytes)
+    this.unread += bytes.byteLength
+    assert.ok(this.unread <= WINDOW, `${this.unread} unread bytes`)
+  }
+}
+
+type Step =
+  | { readonly do: 'write'; readonly up: boolean; readonly size: number; readonly as: 'text' | 'wide' | 'bytes' | 'pooled' }
+  | { readonly do: 'read'; readonly up: boolean; readonly share: number }
+  | { readonly do: 'deliver'; readonly up: boolean }
+  | { readonly do: 'turn' }
+
+const size = fc.oneof(
+  fc.nat(64),
+  fc.nat(3 * WINDOW),
+  fc.constantFrom(0, 0, 2048, 2049, 16_384, 16_385, 65_536, 65_537, WINDOW / 2, WINDOW, WINDOW + WINDOW / 2),
+)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('write' as const), up: fc.boolean(), size, as: fc.constantFrom('text', 'wide', 'bytes', 'pooled') }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('read' as const), up: fc.boolean(), share: fc.constantFrom(0.1, 0.5, 1) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('deliver' as const), up: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'turn' as const }) },
+)
+
+let fill = 0
+function make(length: number, as: 'text' | 'wide' | 'bytes' | 'pooled'): Piece {
+  const at = String.fromCharCode(97 + (fill++ % 26))
+  // Three bytes each: what counts is bytes, never characters.
+  if (as === 'wide') return '€'.repeat(Math.floor(length / 3))
+  if (as === 'text') return at.repeat(length)
+  const bytes = as === 'pooled' && length < 4096 ? Buffer.allocUnsafe(length) : Buffer.alloc(length)
+  return bytes.fill(at)
+}
+
+test('bytes arrive in order and exactly once, callbacks run once, and no side has more than a window unread', async () => {
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+    const up = new Direction()
+    const down = new Direction()
+    const toTenant = new SlowCarrier()
+    const toFront = new SlowCarrier()
+    const context = new RecordingContext()
+    const front = new FrontChannel(toTenant, context)
+    let served: TenantStream | undefined
+    const tenant = new TenantChannel(toFront, {
+      onLoad() {}, onConnection() {}, onDisconnect() {}, onDrain() {},
+      onRequest(_head: RequestHead, stream: TenantStream) {
+        served = stream
+        stream.listener = { onData: (piece) => up.take(piece), onEnd: () => { up.ended = true }, onReset() {}, onDrain() {} }
+        stream.head('HTTP/1.1 200 OK\r\n\r\n')
+      },
+    })
+    // A request body waits in its own stream while this is false, as the relay pauses it.
+    let mayWrite = true
+    const stream: FrontStream = front.open(openHead({ end: false }), {
+      onHead(_text, piece, end) { if (piece !== undefined) down.take(piece); down.ended ||= end },
+      onData(piece, end) { down.take(piece); down.ended ||= end },
+      onEnd() { down.ended = true },
+      onInfo() {}, onReset() {}, onFailure() {},
+      onWritable() { mayWrite = true },
+    })
+    const deliver = (upward: boolean): void => {
+      const batch = (upward ? toTenant : toFront).queue.shift()
+      if (batch === undefined) return
+      for (const frame of batch) checkMemory(frame)
+      if (upward) tenant.receive(batch)
+      else front.receive(batch)
+    }
+    const read = (upward: boolean, share: number): void => {
+      const direction = upward ? up : down
+      const bytes = Math.ceil(direction.unread * share)
+      direction.unread -= bytes
+      if (bytes === 0) return
+      if (upward) served?.consumed(bytes)
+      else stream.consumed(bytes)
+    }
+    await turn()
+    deliver(true)
+    for (const one of steps) {
+      if (one.do === 'turn') await turn()
+      else if (one.do === 'deliver') deliver(one.up)
+      else if (one.do === 'read') read(one.up, one.share)
+      else if (one.up) {
+        if (!mayWrite) continue
+        const piece = Buffer.from(make(one.size, 'bytes') as Uint8Array)
+        up.written.push(Buffer.from(piece))
+        mayWrite = stream.write(piece)
+      } else {
+        const piece = make(one.size, one.as)
+        down.written.push(Buffer.from(piece as Uint8Array))
+        down.expectedCallbacks++
+        served?.write(piece, () => { down.callbacks++ })
+      }
+    }
+    served?.end(undefined)
+    let upEnded = false
+    for (let round = 0; round < 2000 && !(up.ended && down.ended && down.callbacks === down.expectedCallbacks); round++) {
+      if (mayWrite && !upEnded) {
+        upEnded = true
+        stream.end(undefined)
+      }
+      deliver(true)
+      deliver(false)
+      read(true, 1)
+      read(false, 1)
+      await turn()
+    }
+    assert.ok(up.ended && down.ended, 'both directions end')
+    assert.ok(Buffer.concat(up.written).equals(Buffer.concat(up.arrived)), 'the request body arrived as it was written')
+    assert.ok(Buffer.concat(down.written).equals(Buffer.concat(down.arrived)), 'the response body arrived as it was written')
+    assert.equal(down.callbacks, down.expectedCallbacks)
+    assert.deepEqual(context.heard, [])
+    assert.equal(front.size, 0)
+    assert.equal(tenant.size, 0)
+  }), { numRuns: 150 })
+})
+
+/** What crosses owns exactly its bytes. */
+function checkMemory(frame: Frame): void {
+  for (const field of frame) if (field instanceof Uint8Array) assert.equal(field.buffer.byteLength, field.byteLength)
+}
+
+test('an empty write between waiting bytes is called back although no credit is left for it', async (t) => {
+  const ends = connectEnds(t)
+  const client = new RecordingStream()
+  const stream = ends.front.open(openHead(), client)
+  await until(() => ends.world.requests.length === 1)
+  const served = ends.world.requests[0]?.stream as TenantStream
+  const called: string[] = []
+  served.head('HTTP/1.1 200 OK\r\n\r\n')
+  served.write(Buffer.alloc(WINDOW + WINDOW / 2), () => called.push('large'))
+  served.write('', () => called.push('empty'))
+  await until(() => received(client) === WINDOW)
+  stream.consumed(WINDOW / 2)
+  await until(() => received(client) === WINDOW + WINDOW / 2)
+  served.end(undefined)
+  await turn()
+  assert.deepEqual(called, ['large', 'empty'])
+})
+
+test('a sender without credit says so, and says once when it may go on', async (t) => {
+  const ends = connectEnds(t)
+  const client = new RecordingStream()
+  const stream = ends.front.open(openHead({ end: false }), client)
+  await until(() => ends.world.requests.length === 1)
+  const { stream: served, listener: request } = ends.world.requests[0] as typeof ends.world.requests[number]
+  served.head('HTTP/1.1 200 OK\r\n\r\n')
+  assert.equal(served.write(Buffer.alloc(WINDOW - 1)), true)
+  assert.equal(served.write('xy'), false)
+  assert.equal(served.waitingBytes, 1)
+  assert.equal(stream.write(Buffer.alloc(WINDOW)), false)
+  await until(() => received(client) === WINDOW && request.heard.length === 4)
+  assert.deepEqual(request.heard.filter(([name]) => name === 'drain'), [])
+  served.consumed(WINDOW)
+  stream.consumed(WINDOW)
+  await until(() => request.heard.some(([name]) => name === 'drain') && received(client) === WINDOW + 1)
+  assert.equal(client.heard.filter(([name]) => name === 'writable').length, 1)
+})
+
+test('a stream that is given up drops what waits and still calls back', async (t) => {
+  const ends = connectEnds(t)
+  ends.front.open(openHead(), new RecordingStream())
+  await until(() => ends.world.requests.length === 1)
+  const served = ends.world.requests[0]?.stream as TenantStream
+  let called = 0
+  served.head('HTTP/1.1 200 OK\r\n\r\n')
+  served.write(Buffer.alloc(2 * WINDOW), () => called++)
+  served.reset('destroyed')
+  await until(() => called === 1)
+  assert.equal(served.waitingBytes, 0)
+  await turn()
+  const frames = ends.toFront.flat() as Frame[]
+  assert.equal(frames.at(-1)?.[0], Kind.RESET)
+})
+
+function received(client: RecordingStream): number {
+  return client.heard.reduce((sum, [name, value, piece]) => {
+    const bytes = name === 'head' ? piece : name === 'data' ? value : undefined
+    return sum + (bytes === undefined ? 0 : Buffer.byteLength(bytes as Uint8Array))
+  }, 0)
+}
