@@ -1,8 +1,10 @@
 import type { ContextState } from '../context/context.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { EndReason } from '../events.ts'
-import type { GroupState } from './group.ts'
+import type { Group, GroupState } from './group.ts'
+import type { Headcount } from './headcount.ts'
 import type { Segment } from './policy.ts'
+import type { Registry } from './registry.ts'
 
 /** One group, seen now. */
 export interface GroupStats {
@@ -49,4 +51,35 @@ export interface CloseCount {
   readonly terminated: number
   /** Threads that could not be ended. */
   readonly zombies: number
+}
+
+export function countContexts(count: Headcount): Record<ContextState, number> {
+  const contexts = { starting: 0, spare: 0, serving: 0, draining: 0, exited: 0, zombie: count.zombies }
+  for (const { state } of count.alive) contexts[state]++
+  return contexts
+}
+
+/** The groups one by one, and their sums. */
+export function countGroups(
+  all: readonly Group[], registry: Registry<Group>,
+): Pick<GroupsStats, 'groups' | 'inFlight' | 'queued' | 'list'> {
+  const groups = { starting: 0, serving: 0, failed: 0, draining: 0, closed: 0 }
+  const list = all.map((group) => describe(group, registry))
+  for (const { state } of list) groups[state]++
+  return {
+    groups,
+    inFlight: list.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    queued: list.reduce((sum, { queued }) => sum + queued, 0),
+    list,
+  }
+}
+
+function describe(group: Group, registry: Registry<Group>): GroupStats {
+  const { target, context, state, inFlight, queued, failures } = group
+  const { key, label, processGroup, pattern } = target
+  const segment = registry.peek(key) === group ? registry.segment(key) : undefined
+  const board = context?.scoreboard
+  const memory = board === undefined ? 0 : board.read('heapUsed') + board.read('external')
+  const served = board?.read('served') ?? 0
+  return { key, label, processGroup, pattern, state, segment, contextId: context?.id, inFlight, queued, failures, served, memory }
 }

@@ -1,6 +1,4 @@
-import type { Clock } from '../clock.ts'
-import type { Context, ContextEnd, ContextSpec, CreateContext } from '../context/context.ts'
-import { judge } from '../context/health.ts'
+import type { Context, ContextEnd } from '../context/context.ts'
 import type { Verdict } from '../context/health.ts'
 import { asTenantryError, TenantryError } from '../errors.ts'
 import { publish, watched } from '../events.ts'
@@ -9,10 +7,13 @@ import { StateMachine } from '../state.ts'
 import type { Transitions } from '../state.ts'
 import type { GroupView } from './admission.ts'
 import { backOff } from './backoff.ts'
+import { specOf } from './context-spec.ts'
+import type { GroupHost } from './group-host.ts'
 import { GroupLease } from './group-lease.ts'
 import type { LeaseKeeper } from './group-lease.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import type { Registered } from './registry.ts'
+import { Vitals } from './vitals.ts'
 import { WaitQueue } from './wait-queue.ts'
 import type { CancelWait } from './wait-queue.ts'
 
@@ -26,40 +27,15 @@ const TRANSITIONS: Transitions<GroupState> = {
   closed: [],
 }
 
-/** Of maxAge, so that groups that started together are not replaced together. */
-const AGE_JITTER = 0.1
-
 /**
  * A draining context ends itself when it has no request: those that were admitted a
  * moment ago must reach it before the word that none will follow. Milliseconds.
  */
 const NOTICE_DELAY = 100
 
-/** What a group needs from the house, and what it reports to it. */
-export interface GroupHost {
-  readonly clock: Clock
-  readonly random: () => number
-  readonly createContext: CreateContext
-  readonly queueTimeout: number
-  readonly drainTimeout: number
-  onBorn(context: Context): void
-  onReady(context: Context): void
-  /** It was told to end. */
-  onEnding(context: Context): void
-  onEnded(context: Context, end: ContextEnd): void
-  /** The group leaves the table; what it has in flight goes on. */
-  onRetire(group: Group, reason: EndReason): void
-  onClosed(group: Group): void
-  /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
-  onBereft(group: Group): void
-  /** The last waiting request went away. */
-  onAbandoned(group: Group): void
-}
-
 /** One application group: at most one context that takes requests, and those who wait for it. */
 export class Group implements Registered, GroupView, LeaseKeeper {
   readonly target: GroupTarget
-  readonly createdAt: number
   readonly #host: GroupHost
   readonly #state: StateMachine<GroupState>
   readonly #queue: WaitQueue
@@ -76,10 +52,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   #failures = 0
   #retryAt = 0
   #usedAt: number
-  #servingSince = 0
-  #maxAge = 0
-  #heartbeat = 0
-  #silent = 0
+  readonly #vitals = new Vitals()
   #reason: EndReason | undefined
   /** The context that was told to end: nobody is told twice. */
   #told: Context | undefined
@@ -90,8 +63,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     this.#host = host
     this.#onOutcome = onOutcome
     this.#queue = new WaitQueue(host.clock)
-    this.createdAt = host.clock.now()
-    this.#usedAt = this.createdAt
+    this.#usedAt = host.clock.now()
     this.#state = new StateMachine<GroupState>('group', TRANSITIONS, 'starting', (to, from) => {
       if (!watched('tenantry:group:state')) return
       const { label, processGroup } = target
@@ -264,25 +236,15 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   examine(now: number, elapsed: number): Verdict | undefined {
     const context = this.#context
     if (context === undefined || !this.#state.is('serving', 'draining')) return undefined
-    const { contextLimits, groupLimits } = this.target.tenant
-    const snapshot = context.scoreboard.snapshot()
-    // Change is what counts: the wall clock that a heartbeat carries may jump.
-    this.#silent = snapshot.heartbeat === this.#heartbeat ? this.#silent + elapsed : 0
-    this.#heartbeat = snapshot.heartbeat
-    const { memoryLimit, deadlockTimeout, maxRequests } = contextLimits
-    const limits = { memoryLimit, deadlockTimeout, maxRequests, maxAge: this.#maxAge, idleTimeout: groupLimits.idleTimeout }
-    const idle = this.idle ? now - this.#usedAt : 0
-    return judge(snapshot, limits, { age: now - this.#servingSince, idle, silent: this.#silent })
+    return this.#vitals.examine(context, this.target.tenant, this.idle ? now - this.#usedAt : 0, now, elapsed)
   }
 
   #onReady(context: Context): void {
     if (context !== this.#context || !this.#state.is('starting')) return
     const { clock, random } = this.#host
     this.#host.onReady(context)
-    this.#servingSince = clock.now()
-    this.#usedAt = this.#servingSince
-    this.#maxAge = this.target.tenant.contextLimits.maxAge * (1 - AGE_JITTER * random())
-    this.#silent = 0
+    this.#usedAt = clock.now()
+    this.#vitals.begin(this.#usedAt, random())
     this.#move('serving', undefined)
     this.#tell()
     this.#serveQueue()
@@ -392,19 +354,4 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     this.#reason = reason
     this.#state.to(to)
   }
-}
-
-function specOf(target: GroupTarget): ContextSpec {
-  const { tenant } = target
-  return Object.freeze({
-    label: target.label,
-    processGroup: target.processGroup,
-    mounts: target.mounts,
-    kind: tenant.kind,
-    env: tenant.env,
-    preload: tenant.preload,
-    permission: tenant.permission,
-    directory: tenant.directory,
-    limits: tenant.contextLimits,
-  })
 }

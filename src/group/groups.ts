@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Context, ContextEnd, ContextState, CreateContext } from '../context/context.ts'
+import type { Context, ContextEnd, CreateContext } from '../context/context.ts'
 import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { publish, watched } from '../events.ts'
@@ -7,18 +7,14 @@ import type { EndReason } from '../events.ts'
 import { decide, mayStartNow, placesLeft } from './admission.ts'
 import type { AdmissionLimits, Refusal, VictimScope } from './admission.ts'
 import { Group } from './group.ts'
-import type { GroupHost, GroupState } from './group.ts'
+import type { GroupHost } from './group-host.ts'
+import { countContexts, countGroups } from './group-stats.ts'
 import type { CloseCount, GroupsStats } from './group-stats.ts'
 import { Headcount } from './headcount.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import { Registry } from './registry.ts'
+import { Supervisor } from './supervisor.ts'
 import type { CancelWait } from './wait-queue.ts'
-
-/** How often the supervisor looks; milliseconds. */
-export const TICK = 500
-
-/** A failed group that nobody asked for is forgotten after so long; milliseconds. */
-const FORGET_FAILED = 5 * 60_000
 
 export interface GroupsOptions extends AdmissionLimits {
   /** Milliseconds. */
@@ -46,8 +42,7 @@ export class Groups {
   readonly #reloads = new Map<string, Promise<void>>()
   readonly #evictions: Partial<Record<EndReason, number>> = {}
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
-  #stopTick: (() => void) | undefined
-  #tickedAt = 0
+  readonly #supervisor: Supervisor
   #pumping = false
 
   constructor(options: GroupsOptions) {
@@ -56,6 +51,9 @@ export class Groups {
     this.#clock = clock
     this.#drainTimeout = drainTimeout
     this.#registry = new Registry(options.maxGroups)
+    this.#supervisor = new Supervisor(clock, () => this.#all(), () => {
+      if (this.#count.bury()) this.#pump()
+    })
     this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#pending.size)
     this.#host = {
       clock, random, createContext, queueTimeout, drainTimeout,
@@ -108,9 +106,9 @@ export class Groups {
    */
   async evict(name: string, reason: EndReason = 'admin'): Promise<boolean> {
     const groups = this.#named(name)
-    const contexts = groups.map(({ context }) => context)
+    const contexts = groups.map(({ context }) => context).filter((context) => context !== undefined)
     for (const group of groups) group.retire(reason)
-    await Promise.all(contexts.map((context) => context?.ended))
+    await Promise.all(contexts.map(({ ended }) => ended))
     return groups.length > 0
   }
 
@@ -148,8 +146,7 @@ export class Groups {
     })
     const ends = await Promise.all(contexts.map((context) => context.ended))
     stop()
-    this.#stopTick?.()
-    this.#stopTick = undefined
+    this.#supervisor.stop()
     const terminated = ends.filter(({ reason }) => reason !== 'exit' && reason !== 'crash').length
     return { ended: ends.length, terminated, zombies: this.#count.zombies }
   }
@@ -167,34 +164,15 @@ export class Groups {
   }
 
   stats(): GroupsStats {
-    const contexts: Record<ContextState, number> = { starting: 0, spare: 0, serving: 0, draining: 0, exited: 0, zombie: 0 }
-    for (const context of this.#count.alive) contexts[context.state]++
-    contexts.zombie += this.#count.zombies
-    const groups: Record<GroupState, number> = { starting: 0, serving: 0, failed: 0, draining: 0, closed: 0 }
-    const list = this.#all().map((group) => {
-      groups[group.state]++
-      const { target, context, state, inFlight, queued, failures } = group
-      const { key, label, processGroup, pattern } = target
-      const segment = this.#registry.peek(key) === group ? this.#registry.segment(key) : undefined
-      const board = context?.scoreboard
-      return {
-        key, label, processGroup, pattern, state, segment, contextId: context?.id, inFlight, queued, failures,
-        served: board?.read('served') ?? 0,
-        memory: board === undefined ? 0 : board.read('heapUsed') + board.read('external'),
-      }
-    })
     return {
+      ...countGroups(this.#all(), this.#registry),
+      contexts: countContexts(this.#count),
       draining: this.#count.draining,
-      groups,
-      contexts,
       zombies: this.#count.zombies,
       pending: this.#pending.size,
-      inFlight: list.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      queued: list.reduce((sum, { queued }) => sum + queued, 0),
       births: this.#count.births,
       evictions: { ...this.#evictions },
       refusals: { ...this.#refusals },
-      list,
     }
   }
 
@@ -220,7 +198,7 @@ export class Groups {
   /** A birth that admission granted: it happens now, or when there is a place. */
   #enqueue(group: Group, now: number): void {
     this.#count.payStart(now)
-    this.#startTick()
+    if (!this.#count.draining) this.#supervisor.start()
     this.#pending.add(group)
     if (!group.wanted) this.#abandon(group)
     this.#pump()
@@ -356,28 +334,5 @@ export class Groups {
       group.terminate('shutdown', error)
       group.retire('shutdown')
     }
-  }
-
-  #startTick(): void {
-    if (this.#stopTick !== undefined || this.#count.draining) return
-    this.#tickedAt = this.#clock.now()
-    this.#stopTick = this.#clock.every(TICK, () => this.#tick())
-  }
-
-  #tick(): void {
-    const now = this.#clock.now()
-    // Time in which the front itself stood still proves nothing about a context.
-    const elapsed = Math.min(now - this.#tickedAt, TICK * 2)
-    this.#tickedAt = now
-    for (const group of this.#all()) this.#supervise(group, now, elapsed)
-    if (this.#count.bury()) this.#pump()
-  }
-
-  #supervise(group: Group, now: number, elapsed: number): void {
-    if (group.state === 'failed' && now > group.retryAt && group.unusedFor(now) > FORGET_FAILED) group.retire('inactivity')
-    const verdict = group.examine(now, elapsed)
-    if (verdict === undefined || verdict.do === 'keep') return
-    if (verdict.do === 'retire') group.retire(verdict.reason)
-    else group.terminate(verdict.reason, new TenantryError(verdict.code, verdict.message, { label: group.target.label }))
   }
 }

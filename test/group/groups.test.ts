@@ -17,7 +17,7 @@ test('a live group gives its lease at once, without a promise', async () => {
 
 test('a hundred waiting requests share one context', async () => {
   const house = new House()
-  const waiting = Array.from({ length: 100 }, () => house.groups.acquire(SITE))
+  const waiting = Array.from({ length: 100 }, () => Promise.resolve(house.groups.acquire(SITE)))
   await settle()
   assert.equal(house.contexts.length, 1)
   house.last.becomeReady()

@@ -1,0 +1,18 @@
+import type { ContextSpec } from '../context/context.ts'
+import type { GroupTarget } from './lease.ts'
+
+/** What a context of the group is started with. */
+export function specOf(target: GroupTarget): ContextSpec {
+  const { tenant } = target
+  return Object.freeze({
+    label: target.label,
+    processGroup: target.processGroup,
+    mounts: target.mounts,
+    kind: tenant.kind,
+    env: tenant.env,
+    preload: tenant.preload,
+    permission: tenant.permission,
+    directory: tenant.directory,
+    limits: tenant.contextLimits,
+  })
+}

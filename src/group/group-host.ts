@@ -1,0 +1,25 @@
+import type { Clock } from '../clock.ts'
+import type { Context, ContextEnd, CreateContext } from '../context/context.ts'
+import type { EndReason } from '../events.ts'
+import type { Group } from './group.ts'
+
+/** What a group needs from the house, and what it reports to it. */
+export interface GroupHost {
+  readonly clock: Clock
+  readonly random: () => number
+  readonly createContext: CreateContext
+  readonly queueTimeout: number
+  readonly drainTimeout: number
+  onBorn(context: Context): void
+  onReady(context: Context): void
+  /** It was told to end. */
+  onEnding(context: Context): void
+  onEnded(context: Context, end: ContextEnd): void
+  /** The group leaves the table; what it has in flight goes on. */
+  onRetire(group: Group, reason: EndReason): void
+  onClosed(group: Group): void
+  /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
+  onBereft(group: Group): void
+  /** The last waiting request went away. */
+  onAbandoned(group: Group): void
+}
