@@ -61,7 +61,7 @@ function readTenant(folder: string, pattern: string, defaults: TenantDefaults): 
   const settings = readJson(settingsFile) ?? {}
   const named = settings['entry'] !== undefined || settings['mounts'] !== undefined
   const complete = named ? settings : { ...settings, entry: findEntry(folder) }
-  const tenant = resolveTenant(complete, { pattern, base: folder }, defaults)
+  const tenant = resolveTenant(complete, { pattern, base: folder, directory: folder }, defaults)
   const entries = tenant.mounts.map(({ entry }) => entry)
   const missing = entries.find((entry) => !isFile(entry))
   if (missing !== undefined) throw new TenantryError('ERR_CONFIG', `the entry '${path.relative(folder, missing)}' does not exist`)

@@ -3,8 +3,7 @@ import { statSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
-import { asTenantryError, TenantryError } from '../errors.ts'
-import type { ErrorCode } from '../errors.ts'
+import { TenantryError } from '../errors.ts'
 import type { Label, LabelSpec } from '../label/request-facts.ts'
 import { suggestion } from '../nearest.ts'
 import { showValue } from '../units.ts'
@@ -36,10 +35,13 @@ export const TENANT_KEYS = [
 ] as const satisfies readonly (keyof Tenant)[]
 const KINDS: readonly TenantKind[] = ['auto', 'listen', 'node', 'fetch']
 
-/** What it was found as, for messages; and the folder that its relative paths start from. */
+/** Where a tenant was found. */
 export interface TenantOrigin {
   readonly pattern: string
+  /** Its relative paths start from here. */
   readonly base: string
+  /** The application's own folder; default that of its entry. */
+  readonly directory?: string
 }
 
 /**
@@ -52,7 +54,7 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
   if (!isRecord(tenant)) throw wrong(`${name} is ${showValue(given)}; write an entry module, or an object with entry or mounts`)
   refuseUnknown(name, tenant, TENANT_KEYS)
   const mounts = readMounts(name, tenant, origin.base)
-  const directory = path.dirname((mounts.at(-1) as Mount).entry)
+  const { directory = path.dirname((mounts.at(-1) as Mount).entry) } = origin
   const label = (setting: 'applicationGroup' | 'processGroup'): Label =>
     within(`${setting} of ${name}`, () => defaults.createLabel(readLabel(name, setting, tenant[setting]) ?? defaults[setting]))
   const limits = readLimits(name, tenant['limits'], defaults)
@@ -64,7 +66,7 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
     env: readEnv(name, tenant['env']),
     preload: readPreload(name, tenant['preload'], origin.base),
     permission: readPermission(name, tenant['permission'], origin.base),
-    directory: origin.base === process.cwd() ? directory : origin.base,
+    directory,
     contextLimits: pick(limits, CONTEXT_LIMITS),
     groupLimits: pick(limits, GROUP_LIMITS),
     revision: revisionOf(tenant, mounts.map(({ entry }) => entry)),
@@ -181,8 +183,7 @@ function within<T>(what: string, run: () => T): T {
   try {
     return run()
   } catch (error) {
-    const cause = asTenantryError(error, 'ERR_OPTION_INVALID', error instanceof Error ? error.message : String(error))
-    throw wrong(`${what}: ${cause.message}`, 'ERR_OPTION_INVALID', error)
+    throw wrong(`${what}: ${error instanceof Error ? error.message : String(error)}`, error)
   }
 }
 
@@ -190,6 +191,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function wrong(message: string, code: ErrorCode = 'ERR_OPTION_INVALID', cause?: unknown): TenantryError {
-  return new TenantryError(code, message, cause === undefined ? {} : { cause })
+function wrong(message: string, cause?: unknown): TenantryError {
+  return new TenantryError('ERR_OPTION_INVALID', message, cause === undefined ? {} : { cause })
 }
