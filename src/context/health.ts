@@ -16,7 +16,9 @@ export type Verdict =
       readonly message: string
     }
 
-export interface HealthLimits extends Pick<ContextLimits, 'memoryLimit' | 'deadlockTimeout' | 'maxRequests' | 'maxAge'> {
+type WatchedLimits = Pick<ContextLimits, 'memoryLimit' | 'deadlockTimeout' | 'maxRequests' | 'maxAge'>
+
+export interface HealthLimits extends WatchedLimits {
   /** A context without requests for so long ends; milliseconds, 0 is off. */
   readonly idleTimeout: number
 }

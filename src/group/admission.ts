@@ -122,7 +122,7 @@ function decideBirth(input: AdmissionInput, limits: AdmissionLimits, now: number
   const noPlace = placesLeft(census, limits) <= 0
   if (patternFull || tableFull || noPlace) {
     const otherwise = patternFull
-      ? refuse('ERR_PATTERN_LIMIT', `All ${patternGroups} applications under this rule are busy (maxGroupsPerPattern)`, PLACE_RETRY)
+      ? refuse('ERR_PATTERN_LIMIT', `All ${patternGroups} of this rule are busy (maxGroupsPerPattern)`, PLACE_RETRY)
       : tableFull
         ? refuse('ERR_GROUP_LIMIT', `All ${census.groups} applications are busy (maxGroups)`, PLACE_RETRY)
         : refuse('ERR_GROUP_LIMIT', `All ${census.contexts} contexts are busy (maxContexts)`, PLACE_RETRY)
@@ -137,7 +137,7 @@ function refuseRate(rate: StartRate, maxStarts: number, exact: boolean, now: num
   const current = refill(rate, maxStarts, now)
   if (current.tokens >= wanted) return undefined
   const seconds = toSeconds(untilTokens(current, wanted, maxStarts))
-  return refuse('ERR_START_RATE', `Too many applications start; at most ${maxStarts} may each minute (maxStarts)`, seconds)
+  return refuse('ERR_START_RATE', `Too many starts; at most ${maxStarts} may be in a minute (maxStarts)`, seconds)
 }
 
 /** Places for births that are not promised to anybody yet, soon to be freed ones included. */

@@ -40,7 +40,10 @@ export class AskedDirectory implements TenantDirectory {
     this.#none = new NegativeCache(clock)
   }
 
-  /** Throws, or rejects with, what the function failed with, as ERR_START_FAILED; ERR_QUEUE_FULL when too many questions are open. */
+  /**
+   * @throws TenantryError, or rejects with it: ERR_START_FAILED or ERR_START_TIMEOUT when the function fails,
+   * ERR_QUEUE_FULL when too many questions are open
+   */
   find(host: string): FoundTenant | undefined | Promise<FoundTenant | undefined> {
     const known = this.#found.get(host)
     if (known !== undefined) return known
@@ -91,7 +94,8 @@ export class AskedDirectory implements TenantDirectory {
   #within<T>(answer: Promise<T>, abort: AbortController): Promise<T> {
     return new Promise((resolve, reject) => {
       const stop = this.#clock.after(ANSWER_WITHIN, () => {
-        const error = new TenantryError('ERR_START_TIMEOUT', `The tenants function did not answer within ${ANSWER_WITHIN} ms`)
+        const message = `The tenants function did not answer within ${ANSWER_WITHIN} ms`
+        const error = new TenantryError('ERR_START_TIMEOUT', message)
         reject(error)
         abort.abort(error)
       })
@@ -125,10 +129,9 @@ export class AskedDirectory implements TenantDirectory {
 
   #failed(host: string, thrown: unknown): TenantryError {
     const why = thrown instanceof Error ? thrown.message : String(thrown)
-    const error = asTenantryError(
-      isOptionError(thrown) ? new TenantryError('ERR_START_FAILED', `The tenants function answered wrongly: ${why}`, { cause: thrown }) : thrown,
-      'ERR_START_FAILED', `The tenants function failed: ${why}`,
-    )
+    const error = isOptionError(thrown)
+      ? new TenantryError('ERR_START_FAILED', `The tenants function answered wrongly: ${why}`, { cause: thrown })
+      : asTenantryError(thrown, 'ERR_START_FAILED', `The tenants function failed: ${why}`)
     this.#none.remember(host, error)
     return error
   }

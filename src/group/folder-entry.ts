@@ -9,6 +9,9 @@ const MAX_JSON = 1024 * 1024
 /** Tried in this order when neither tenant.json nor package.json names an entry. */
 const NAMES = ['server', 'index', 'src/server']
 
+/** What an import in Node looks for in package.json's exports. */
+const CONDITIONS = ['node', 'import', 'module-sync', 'default', 'require']
+
 /** Endings that this Node runs. */
 export function runnableEndings(): readonly string[] {
   const { typescript } = process.features as { typescript?: unknown }
@@ -30,10 +33,9 @@ export function findEntry(folder: string): string {
       if (isFile(file)) return file
     }
   }
-  throw new TenantryError(
-    'ERR_CONFIG',
-    `no entry: tenant.json names none, package.json has no main that exists, and there is no ${NAMES.join(', ')} with ${endings.join(', ')}`,
-  )
+  const names = `${NAMES.join(', ')} with ${endings.join(', ')}`
+  const message = `no entry: tenant.json names none, package.json has no main that exists, and there is no ${names}`
+  throw new TenantryError('ERR_CONFIG', message)
 }
 
 /**
@@ -66,7 +68,8 @@ function entryOfPackage(folder: string): string | undefined {
   const text = exportOf(manifest?.['exports']) ?? manifest?.['main']
   if (typeof text !== 'string' || text === '') return undefined
   const file = path.resolve(folder, text)
-  const candidates = [file, ...runnableEndings().flatMap((ending) => [file + ending, path.join(file, `index${ending}`)])]
+  const guesses = runnableEndings().flatMap((ending) => [file + ending, path.join(file, `index${ending}`)])
+  const candidates = [file, ...guesses]
   return candidates.find(isFile)
 }
 
@@ -77,7 +80,6 @@ function exportOf(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const record = value as Record<string, unknown>
   if (Object.hasOwn(record, '.')) return exportOf(record['.'])
-  const condition = Object.keys(record).find((key) => ['node', 'import', 'module-sync', 'default', 'require'].includes(key)
-    && exportOf(record[key]) !== undefined)
+  const condition = Object.keys(record).find((key) => CONDITIONS.includes(key) && exportOf(record[key]) !== undefined)
   return condition === undefined ? undefined : exportOf(record[condition])
 }

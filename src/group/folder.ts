@@ -52,7 +52,9 @@ function isFolder(file: string): boolean {
 
 function checkName(name: string): void {
   const canonical = canonicalPattern(name)
-  if (canonical === ANY_PATTERN) throw new TenantryError('ERR_CONFIG', `a folder for every host is named '_default', not '*'`)
+  if (canonical === ANY_PATTERN) {
+    throw new TenantryError('ERR_CONFIG', `a folder for every host is named '_default', not '*'`)
+  }
   if (canonical !== name) throw new TenantryError('ERR_CONFIG', `the folder '${name}' must be named '${canonical}'`)
 }
 
@@ -64,7 +66,9 @@ function readTenant(folder: string, pattern: string, defaults: TenantDefaults): 
   const tenant = resolveTenant(complete, { pattern, base: folder, directory: folder }, defaults)
   const entries = tenant.mounts.map(({ entry }) => entry)
   const missing = entries.find((entry) => !isFile(entry))
-  if (missing !== undefined) throw new TenantryError('ERR_CONFIG', `the entry '${path.relative(folder, missing)}' does not exist`)
+  if (missing !== undefined) {
+    throw new TenantryError('ERR_CONFIG', `the entry '${path.relative(folder, missing)}' does not exist`)
+  }
   const revision = revisionOf(settings, [settingsFile, path.join(folder, 'package.json'), ...entries])
   return Object.freeze({ ...tenant, revision })
 }

@@ -14,7 +14,10 @@ export class Frequency {
   readonly #seed: number
   #added = 0
 
-  /** `capacity`: how many keys matter at once. `seed`: unknown to clients, so that nobody can aim at a neighbour's counters. */
+  /**
+   * @param capacity how many keys matter at once
+   * @param seed unknown to clients, so that nobody can aim at a neighbour's counters
+   */
   constructor(capacity: number, seed: number) {
     const width = 2 ** Math.ceil(Math.log2(Math.max(16, capacity * 8)))
     this.#counters = new Uint8Array(width * ROWS)

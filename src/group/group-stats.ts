@@ -81,5 +81,6 @@ function describe(group: Group, registry: Registry<Group>): GroupStats {
   const board = context?.scoreboard
   const memory = board === undefined ? 0 : board.read('heapUsed') + board.read('external')
   const served = board?.read('served') ?? 0
-  return { key, label, processGroup, pattern, state, segment, contextId: context?.id, inFlight, queued, failures, served, memory }
+  const contextId = context?.id
+  return { key, label, processGroup, pattern, state, segment, contextId, inFlight, queued, failures, served, memory }
 }

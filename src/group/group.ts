@@ -1,6 +1,7 @@
 import type { Context, ContextEnd } from '../context/context.ts'
 import type { Verdict } from '../context/health.ts'
 import { asTenantryError, TenantryError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import { publish, watched } from '../events.ts'
 import type { EndReason } from '../events.ts'
 import { StateMachine } from '../state.ts'
@@ -126,7 +127,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   lease(): Lease {
     const context = this.#context
     if (context === undefined || !this.#state.is('serving', 'draining')) {
-      throw new TenantryError('ERR_STATE', `A ${this.state} group gives no lease`, { label: this.target.label })
+      throw this.#error('ERR_STATE', `A ${this.state} group gives no lease`)
     }
     this.#inFlight++
     const lease = new GroupLease(this, context, this.target.label, this.target.tenant.groupLimits)
@@ -139,7 +140,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   wait(onWait: ((cancel: CancelWait) => void) | undefined): Promise<Lease> {
     const { queueTimeout } = this.#host
     const timeoutError = (): TenantryError =>
-      new TenantryError('ERR_QUEUE_TIMEOUT', `No slot within queueTimeout (${queueTimeout} ms)`, { label: this.target.label })
+      this.#error('ERR_QUEUE_TIMEOUT', `No slot within queueTimeout (${queueTimeout} ms)`)
     return this.#queue.add(queueTimeout, timeoutError, () => this.#onLeave(), onWait)
   }
 
@@ -211,7 +212,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     const stopNotice = clock.after(NOTICE_DELAY, () => this.#queue.size === 0 && context.drain())
     const stopDeadline = clock.after(drainTimeout, () => {
       const message = `The context was ended after drainTimeout (${drainTimeout} ms): ${reason}`
-      this.terminate(reason, new TenantryError('ERR_CONTEXT_EXITED', message, { label: this.target.label }))
+      this.terminate(reason, this.#error('ERR_CONTEXT_EXITED', message))
     })
     this.#stopTimers = () => {
       stopNotice()
@@ -259,7 +260,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   #onEnded(context: Context, end: ContextEnd): void {
     this.#host.onEnded(context, end)
     if (context !== this.#context) return
-    const error = end.error ?? new TenantryError('ERR_CONTEXT_EXITED', 'The context exited', { label: this.target.label })
+    const error = end.error ?? this.#error('ERR_CONTEXT_EXITED', 'The context exited')
     // An application that ends itself while nobody asks anything of it has done no wrong.
     if (this.#state.is('draining') || (this.#state.is('serving') && this.idle && end.reason === 'exit')) {
       this.#close(end.reason, error)
@@ -299,7 +300,11 @@ export class Group implements Registered, GroupView, LeaseKeeper {
 
   #replaced(reason: EndReason | undefined): TenantryError {
     const why = reason === undefined ? '' : ` (${reason})`
-    return new TenantryError('ERR_DRAINING', `The application is going away${why}; try again`, { label: this.target.label })
+    return this.#error('ERR_DRAINING', `The application is going away${why}; try again`)
+  }
+
+  #error(code: ErrorCode, message: string): TenantryError {
+    return new TenantryError(code, message, { label: this.target.label })
   }
 
   /** How the first start went, said once. */

@@ -246,17 +246,18 @@ export class Groups {
   }
 
   async #replace(old: Group, target: GroupTarget): Promise<void> {
-    if (this.#count.draining) throw new TenantryError('ERR_DRAINING', 'The server is closing', { label: target.label })
+    const { label } = target
+    if (this.#count.draining) throw new TenantryError('ERR_DRAINING', 'The server is closing', { label })
     if (placesLeft(this.#count, this.#limits) <= 0) {
       // The old one must not be its own victim: it is what goes on if this fails.
       const victim = this.#registry.victim({ samePattern: false, withContext: true }, '', old)
       if (victim === undefined) {
-        throw new TenantryError('ERR_GROUP_LIMIT', 'No context is free for the new one (maxContexts)', { label: target.label })
+        throw new TenantryError('ERR_GROUP_LIMIT', 'No context is free for the new one (maxContexts)', { label })
       }
       victim.retire('lru')
     }
     if (target.key !== old.target.key) {
-      throw new TenantryError('ERR_STATE', `${old.target.key} cannot be replaced by ${target.key}`, { label: target.label })
+      throw new TenantryError('ERR_STATE', `${old.target.key} cannot be replaced by ${target.key}`, { label })
     }
     await new Promise<void>((resolve, reject) => {
       const group: Group = new Group(target, this.#host, (error) => {
@@ -296,7 +297,9 @@ export class Groups {
       return
     }
     const refusal = decision.do === 'evict' ? decision.otherwise : decision
-    if (refusal.do !== 'refuse') throw new TenantryError('ERR_STATE', `A failed group of ${pattern} cannot ${refusal.do}`)
+    if (refusal.do !== 'refuse') {
+      throw new TenantryError('ERR_STATE', `A failed group of ${pattern} cannot ${refusal.do}`)
+    }
     group.giveUp(this.#refuse(refusal, group.target))
   }
 

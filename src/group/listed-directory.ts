@@ -48,7 +48,10 @@ export class ListedDirectory implements TenantDirectory {
     this.#index()
     return {
       added: [...after.keys()].filter((pattern) => !before.has(pattern)),
-      changed: [...after].filter(([pattern, { revision }]) => (before.get(pattern)?.revision ?? revision) !== revision).map(([pattern]) => pattern),
+      changed: [...before.keys()].filter((pattern) => {
+        const now = after.get(pattern)
+        return now !== undefined && now.revision !== before.get(pattern)?.revision
+      }),
       removed: [...before.keys()].filter((pattern) => !after.has(pattern)),
     }
   }

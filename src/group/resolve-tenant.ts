@@ -51,12 +51,16 @@ export interface TenantOrigin {
 export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: TenantDefaults): ResolvedTenant {
   const name = `the tenant '${origin.pattern}'`
   const tenant = typeof given === 'string' || given instanceof URL ? { entry: given } : given
-  if (!isRecord(tenant)) throw wrong(`${name} is ${showValue(given)}; write an entry module, or an object with entry or mounts`)
+  if (!isRecord(tenant)) {
+    throw wrong(`${name} is ${showValue(given)}; write an entry module, or an object with entry or mounts`)
+  }
   refuseUnknown(name, tenant, TENANT_KEYS)
   const mounts = readMounts(name, tenant, origin.base)
   const { directory = path.dirname((mounts.at(-1) as Mount).entry) } = origin
   const label = (setting: 'applicationGroup' | 'processGroup'): Label =>
-    within(`${setting} of ${name}`, () => defaults.createLabel(readLabel(name, setting, tenant[setting]) ?? defaults[setting]))
+    within(`${setting} of ${name}`, () => {
+      return defaults.createLabel(readLabel(name, setting, tenant[setting]) ?? defaults[setting])
+    })
   const limits = readLimits(name, tenant['limits'], defaults)
   return Object.freeze({
     mounts,
@@ -86,14 +90,19 @@ export function revisionOf(settings: unknown, files: readonly string[]): string 
 function readMounts(name: string, tenant: Record<string, unknown>, base: string): readonly Mount[] {
   const { entry, mounts } = tenant
   if ((entry === undefined) === (mounts === undefined)) {
-    throw wrong(`${name} has ${entry === undefined ? 'neither entry nor mounts' : 'entry and mounts'}; write one of them`)
+    const which = entry === undefined ? 'neither entry nor mounts' : 'entry and mounts'
+    throw wrong(`${name} has ${which}; write one of them`)
   }
-  if (entry !== undefined) return Object.freeze([Object.freeze({ path: '', entry: readModule(`entry of ${name}`, entry, base) })])
+  if (entry !== undefined) {
+    return Object.freeze([Object.freeze({ path: '', entry: readModule(`entry of ${name}`, entry, base) })])
+  }
   if (!isRecord(mounts) || Object.keys(mounts).length === 0) {
     throw wrong(`mounts of ${name} is ${showValue(mounts)}; write an object of mount path to entry module`)
   }
-  const resolved = Object.entries(mounts).map(([at, module]) =>
-    Object.freeze({ path: readMountPath(name, at), entry: readModule(`mounts[${showValue(at)}] of ${name}`, module, base) }))
+  const resolved = Object.entries(mounts).map(([at, module]) => {
+    const entryModule = readModule(`mounts[${showValue(at)}] of ${name}`, module, base)
+    return Object.freeze({ path: readMountPath(name, at), entry: entryModule })
+  })
   const paths = new Set(resolved.map((mount) => mount.path))
   if (paths.size < resolved.length) throw wrong(`mounts of ${name} names a path twice; '/a' and '/a/' are the same`)
   return Object.freeze(resolved.toSorted((a, b) => b.path.length - a.path.length))
@@ -112,7 +121,9 @@ function readModule(what: string, value: unknown, base: string): string {
   if (value instanceof URL || (typeof value === 'string' && value.startsWith('file:'))) {
     return within(what, () => fileURLToPath(value))
   }
-  if (typeof value !== 'string' || value === '') throw wrong(`${what} is ${showValue(value)}; write a path or a file: URL`)
+  if (typeof value !== 'string' || value === '') {
+    throw wrong(`${what} is ${showValue(value)}; write a path or a file: URL`)
+  }
   return path.resolve(base, value)
 }
 
@@ -123,15 +134,21 @@ function readKind(name: string, value: unknown = 'auto'): TenantKind {
 }
 
 function readLabel(name: string, setting: string, value: unknown): LabelSpec | undefined {
-  if (value === undefined || typeof value === 'string' || typeof value === 'function') return value as LabelSpec | undefined
+  if (value === undefined || typeof value === 'string' || typeof value === 'function') {
+    return value as LabelSpec | undefined
+  }
   throw wrong(`${setting} of ${name} is ${showValue(value)}; write a label such as '%{HOST}'`)
 }
 
 function readEnv(name: string, value: unknown = {}): Readonly<Record<string, string>> {
   if (!isRecord(value)) throw wrong(`env of ${name} is ${showValue(value)}; write an object of text`)
   for (const [variable, text] of Object.entries(value)) {
-    if (typeof text !== 'string' || text.includes('\0')) throw wrong(`env.${variable} of ${name} is ${showValue(text)}; write text`)
-    if (!/^[^=\0]+$/.test(variable)) throw wrong(`env of ${name} has the variable ${showValue(variable)}; write a name without '='`)
+    if (typeof text !== 'string' || text.includes('\0')) {
+      throw wrong(`env.${variable} of ${name} is ${showValue(text)}; write text`)
+    }
+    if (!/^[^=\0]+$/.test(variable)) {
+      throw wrong(`env of ${name} has the variable ${showValue(variable)}; write a name without '='`)
+    }
   }
   return Object.freeze({ ...value } as Record<string, string>)
 }
@@ -145,7 +162,8 @@ function readPreload(name: string, value: unknown = [], base: string): readonly 
 function readPermission(name: string, value: unknown, base: string): PermissionSpec | undefined {
   if (value === undefined || value === false) return undefined
   if (value !== true && !isRecord(value)) {
-    throw wrong(`permission of ${name} is ${showValue(value)}; write true, false, or { read, write } with lists of paths`)
+    const accepted = 'true, false, or { read, write } with lists of paths'
+    throw wrong(`permission of ${name} is ${showValue(value)}; write ${accepted}`)
   }
   const lists = value === true ? {} : value
   refuseUnknown(`permission of ${name}`, lists, ['read', 'write'])
@@ -155,11 +173,14 @@ function readPermission(name: string, value: unknown, base: string): PermissionS
 }
 
 function readLimits(name: string, value: unknown = {}, defaults: TenantDefaults): Record<LimitName, number> {
-  if (!isRecord(value)) throw wrong(`limits of ${name} is ${showValue(value)}; write an object such as { "memoryLimit": "64mb" }`)
+  if (!isRecord(value)) {
+    throw wrong(`limits of ${name} is ${showValue(value)}; write an object such as { "memoryLimit": "64mb" }`)
+  }
   refuseUnknown(`limits of ${name}`, value, LIMITS)
   const entries = LIMITS.map((limit) => {
     const given = value[limit]
-    return [limit, given === undefined ? defaults[limit] : defaults.checkLimit(limit, given, `limits.${limit} of ${name}`)]
+    if (given === undefined) return [limit, defaults[limit]]
+    return [limit, defaults.checkLimit(limit, given, `limits.${limit} of ${name}`)]
   })
   return Object.fromEntries(entries) as Record<LimitName, number>
 }
@@ -171,10 +192,14 @@ function readTexts(what: string, value: unknown): readonly string[] {
 
 function refuseUnknown(name: string, given: object, known: readonly string[]): void {
   const unknown = Object.keys(given).find((key) => !known.includes(key))
-  if (unknown !== undefined) throw wrong(`${name} has the unknown setting ${showValue(unknown)}${suggestion(unknown, known)}`)
+  if (unknown !== undefined) {
+    throw wrong(`${name} has the unknown setting ${showValue(unknown)}${suggestion(unknown, known)}`)
+  }
 }
 
-function pick<K extends LimitName>(limits: Record<LimitName, number>, names: readonly K[]): Readonly<Record<K, number>> {
+function pick<K extends LimitName>(
+  limits: Record<LimitName, number>, names: readonly K[],
+): Readonly<Record<K, number>> {
   return Object.freeze(Object.fromEntries(names.map((name) => [name, limits[name]])) as Record<K, number>)
 }
 

@@ -45,7 +45,9 @@ export class Supervisor {
 }
 
 function supervise(group: Group, now: number, elapsed: number): void {
-  if (group.state === 'failed' && now > group.retryAt && group.unusedFor(now) > FORGET_FAILED) group.retire('inactivity')
+  if (group.state === 'failed' && now > group.retryAt && group.unusedFor(now) > FORGET_FAILED) {
+    group.retire('inactivity')
+  }
   const verdict = group.examine(now, elapsed)
   if (verdict === undefined || verdict.do === 'keep') return
   if (verdict.do === 'retire') group.retire(verdict.reason)

@@ -17,7 +17,10 @@ import type { ResolvedTenant, Tenant, TenantDirectory, TenantProblem } from './t
 
 export type { TenantFunction }
 
-/** Where tenants come from: a folder of folders, a Map or object of host pattern to tenant or entry, or a function of the host. */
+/**
+ * Where tenants come from: a folder of folders, a Map or object of host pattern to tenant or entry,
+ * or a function of the host.
+ */
 export type TenantSource =
   | string
   | ReadonlyMap<string, Tenant | string>
@@ -29,7 +32,9 @@ export type TenantSource =
  * programmer's and throws.
  * @throws TenantryError ERR_OPTION_INVALID, ERR_CONFIG
  */
-export function openSource(source: TenantSource, defaults: TenantDefaults, clock: Clock = systemClock): TenantDirectory {
+export function openSource(
+  source: TenantSource, defaults: TenantDefaults, clock: Clock = systemClock,
+): TenantDirectory {
   if (typeof source === 'function') return new AskedDirectory(source, defaults, clock)
   if (typeof source === 'string') {
     const folder = path.resolve(source)
@@ -58,7 +63,9 @@ function readEntries(entries: Iterable<readonly [string, Tenant | string]>, defa
 }
 
 function readPattern(name: unknown): string {
-  if (typeof name !== 'string') throw new TenantryError('ERR_OPTION_INVALID', `tenants has the key ${showValue(name)}; write a host`)
+  if (typeof name !== 'string') {
+    throw new TenantryError('ERR_OPTION_INVALID', `tenants has the key ${showValue(name)}; write a host`)
+  }
   try {
     return canonicalPattern(name)
   } catch (cause) {

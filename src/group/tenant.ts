@@ -1,7 +1,7 @@
 import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
 import type { Label, LabelSpec } from '../label/request-facts.ts'
 
-/** Limits that a tenant may set for itself instead of the runtime's. Durations and sizes as numbers or text ('30s', '64mb'). */
+/** What a tenant may limit for itself instead of the runtime. Durations and sizes as numbers or text ('30s', '64mb'). */
 export interface TenantLimits {
   readonly startupTimeout?: number | string
   readonly handlerTimeout?: number | string
@@ -59,7 +59,7 @@ export interface ResolvedTenant {
   readonly revision: string
 }
 
-/** A tenant together with the rule that named it: an exact host, `*.domain`, `_default`, or `*` for a function source. */
+/** A tenant with the rule that named it: an exact host, `*.domain`, `_default`, or `*` for a function source. */
 export interface FoundTenant {
   readonly pattern: string
   readonly tenant: ResolvedTenant

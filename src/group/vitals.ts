@@ -30,7 +30,8 @@ export class Vitals {
     this.#silent = snapshot.heartbeat === this.#heartbeat ? this.#silent + elapsed : 0
     this.#heartbeat = snapshot.heartbeat
     const { contextLimits, groupLimits } = tenant
-    const limits = { ...contextLimits, maxAge: contextLimits.maxAge * this.#lifetime, idleTimeout: groupLimits.idleTimeout }
+    const { idleTimeout } = groupLimits
+    const limits = { ...contextLimits, maxAge: contextLimits.maxAge * this.#lifetime, idleTimeout }
     return judge(snapshot, limits, { age: now - this.#since, idle, silent: this.#silent })
   }
 }
