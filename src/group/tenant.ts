@@ -1,7 +1,7 @@
 import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
 import type { Label, LabelSpec } from '../label/request-facts.ts'
 
-/** What a tenant may limit for itself instead of the runtime. Durations and sizes as numbers or text ('30s', '64mb'). */
+/** What a tenant may limit for itself instead of the runtime. Durations and sizes: numbers or text ('30s', '64mb'). */
 export interface TenantLimits {
   readonly startupTimeout?: number | string
   readonly handlerTimeout?: number | string
