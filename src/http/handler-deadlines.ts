@@ -1,3 +1,4 @@
+import { Slots } from '../wire/slots.ts'
 import type { Clock } from '../clock.ts'
 
 /** A request that waits for the head of its answer. */
@@ -13,21 +14,24 @@ const SWEEP_INTERVAL = 250
 /** Ends requests whose application does not begin its answer in time. */
 export class HandlerDeadlines {
   readonly #clock: Clock
-  readonly #waiting = new Set<AwaitingHead>()
+  readonly #waiting = new Slots<AwaitingHead>()
   #stop: (() => void) | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  add(request: AwaitingHead): void {
-    if (request.handlerTimeout === 0) return
-    this.#waiting.add(request)
+  /** Returns the number to `delete` it by; 0 where there is nothing to watch. */
+  add(request: AwaitingHead): number {
+    if (request.handlerTimeout === 0) return 0
+    const number = this.#waiting.next()
+    this.#waiting.put(number, request)
     this.#stop ??= this.#clock.every(SWEEP_INTERVAL, () => this.#sweep())
+    return number
   }
 
-  delete(request: AwaitingHead): void {
-    this.#waiting.delete(request)
+  delete(number: number): void {
+    this.#waiting.delete(number)
   }
 
   close(): void {
@@ -38,10 +42,8 @@ export class HandlerDeadlines {
   #sweep(): void {
     if (this.#waiting.size === 0) return this.close()
     const now = this.#clock.now()
-    for (const request of this.#waiting) {
-      if (now - request.startedAt < request.handlerTimeout) continue
-      this.#waiting.delete(request)
-      request.handlerTimedOut()
+    for (const request of this.#waiting.values()) {
+      if (now - request.startedAt >= request.handlerTimeout) request.handlerTimedOut()
     }
   }
 }

@@ -52,6 +52,7 @@ export class Relay implements StreamListener {
   readonly #stream: FrontStream
   readonly #channel: FrontChannel
   readonly #ownConnection: number | undefined
+  readonly #deadline: number
   #bodyBytes = 0
   #unwritten = 0
   #headWritten = false
@@ -80,7 +81,7 @@ export class Relay implements StreamListener {
     )
     this.#res[kRelay] = this
     res.on('close', onClose)
-    task.deadlines.add(this)
+    this.#deadline = task.deadlines.add(this)
     if (body.hasBody) {
       this.#req[kRelay] = this
       req.on('data', onData)
@@ -137,7 +138,7 @@ export class Relay implements StreamListener {
   onHead(text: string, piece: Piece | undefined, end: boolean): void {
     const head = parseResponseHead(text)
     if (head === undefined) return this.#violation('a response head that is none')
-    this.#task.deadlines.delete(this)
+    this.#task.deadlines.delete(this.#deadline)
     try {
       writeResponseHead(this.#res, head)
     } catch (cause) {
@@ -254,7 +255,7 @@ export class Relay implements StreamListener {
 
   #settle(served: boolean): void {
     this.#over = true
-    this.#task.deadlines.delete(this)
+    this.#task.deadlines.delete(this.#deadline)
     this.#task.lease.release(served)
     if (this.#ownConnection !== undefined) this.#channel.disconnect(this.#ownConnection)
   }

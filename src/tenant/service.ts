@@ -1,4 +1,5 @@
 import { Flag } from '../wire/frames.ts'
+import { Slots } from '../wire/slots.ts'
 import { TenantChannel } from '../wire/tenant-channel.ts'
 import { ClientConnection } from './connection.ts'
 import { Exchange } from './exchange.ts'
@@ -24,7 +25,7 @@ export class Service implements FrontListener, ExchangeTotals {
   readonly #scoreboard: Scoreboard
   readonly #liveness: Liveness
   readonly #lifecycle = new Lifecycle()
-  readonly #connections = new Map<number, ClientConnection>()
+  readonly #connections = new Slots<ClientConnection>()
   #applications: readonly Application[] = []
   #mounts: LoadRequest['mounts'] = []
   #keepAliveTimeout = 0
@@ -57,7 +58,7 @@ export class Service implements FrontListener, ExchangeTotals {
   }
 
   onConnection(number: number, facts: ConnectionFacts): void {
-    this.#connections.set(number, this.#connect(facts, number))
+    this.#connections.put(number, this.#connect(facts, number))
     this.#scoreboard.write('connections', this.#connections.size)
   }
 
@@ -105,7 +106,7 @@ export class Service implements FrontListener, ExchangeTotals {
 
   #connect(facts: ConnectionFacts, number: number | undefined): ClientConnection {
     return new ClientConnection(facts, () => {
-      if (number === undefined || !this.#connections.has(number)) return
+      if (number === undefined || this.#connections.get(number) === undefined) return
       this.#forget(number)
       this.channel.disconnect(number)
     })
@@ -155,8 +156,16 @@ function recordOf(thrown: unknown): ErrorRecord {
   }
   return {
     name: read('name') ?? 'Error',
-    message: read('message') ?? String(thrown),
+    message: read('message') ?? shown(thrown),
     code: read('code'),
     stack: read('stack'),
+  }
+}
+
+function shown(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'it threw an object that cannot be shown'
   }
 }

@@ -3,6 +3,7 @@ import { Flag, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESE
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Outbox } from './outbox.ts'
+import { Slots } from './slots.ts'
 import type { TenantryError } from '../errors.ts'
 import type { Carrier } from './carrier.ts'
 import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
@@ -117,10 +118,8 @@ export class FrontStream {
 export class FrontChannel {
   readonly #outbox: Outbox
   readonly #listener: ContextListener
-  readonly #streams = new Map<number, FrontStream>()
-  readonly #connections = new Map<number, () => void>()
-  #nextStream = 1
-  #nextConnection = 1
+  readonly #streams = new Slots<FrontStream>()
+  readonly #connections = new Slots<() => void>()
   #closed: TenantryError | undefined
   /** A frame was malformed: nothing more is read. */
   #broken = false
@@ -148,8 +147,8 @@ export class FrontChannel {
    * `onDisconnect` runs when the application closes it between requests.
    */
   connect(facts: ConnectionFacts, onDisconnect: () => void): number {
-    const connection = this.#nextConnection++
-    this.#connections.set(connection, onDisconnect)
+    const connection = this.#connections.next()
+    this.#connections.put(connection, onDisconnect)
     this.#outbox.push([Kind.CONNECTION, connection, facts])
     return connection
   }
@@ -161,9 +160,9 @@ export class FrontChannel {
 
   open(head: OpenHead, listener: StreamListener): FrontStream {
     if (this.#closed !== undefined) throw this.#closed
-    const id = this.#nextStream++
+    const id = this.#streams.next()
     const stream = new FrontStream(this, this.#outbox, id, head.end, listener)
-    this.#streams.set(id, stream)
+    this.#streams.put(id, stream)
     this.#outbox.push([
       Kind.OPEN,
       id,
@@ -190,10 +189,8 @@ export class FrontChannel {
   close(error: TenantryError): void {
     if (this.#closed !== undefined) return
     this.#closed = error
-    const streams = [...this.#streams.values()]
-    this.#streams.clear()
-    this.#connections.clear()
-    for (const stream of streams) {
+    for (const stream of this.#streams.values()) {
+      this.#streams.delete(stream.id)
       stream.close()
       stream.listener.onFailure(error)
     }
@@ -316,7 +313,7 @@ export class FrontChannel {
 
   /** A stream that we opened once and have closed since. */
   #isLate(id: unknown): boolean {
-    return Number.isSafeInteger(id) && (id as number) > 0 && (id as number) < this.#nextStream
+    return this.#streams.knows(id as number)
   }
 
   #finish(stream: FrontStream): void {

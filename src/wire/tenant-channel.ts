@@ -2,6 +2,7 @@ import { Kind, PROTOCOL_VERSION } from './frames.ts'
 import { Outbox } from './outbox.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
+import { Slots } from './slots.ts'
 import type { Carrier } from './carrier.ts'
 import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
 
@@ -125,7 +126,7 @@ export class TenantStream {
 export class TenantChannel {
   readonly #outbox: Outbox
   readonly #listener: FrontListener
-  readonly #streams = new Map<number, TenantStream>()
+  readonly #streams = new Slots<TenantStream>()
 
   constructor(carrier: Carrier, listener: FrontListener) {
     this.#outbox = new Outbox(carrier)
@@ -184,7 +185,7 @@ export class TenantChannel {
     switch (frame[0]) {
       case Kind.OPEN: {
         const stream = new TenantStream(this, this.#outbox, id, frame[2] === 1)
-        this.#streams.set(id, stream)
+        this.#streams.put(id, stream)
         const head: RequestHead = {
           hasBody: frame[2] === 0,
           connection: frame[3] as number,
