@@ -212,16 +212,16 @@ class TenantRuntime implements Runtime {
   }
 
   close({ timeout = this.options.drainTimeout }: CloseOptions = {}): Promise<CloseReport> {
-    this.#closing ??= this.#end(this.#groups.close(timeout))
+    this.#closing ??= this.#end(this.#groups.close(timeout), timeout)
     return this.#closing
   }
 
   async destroy(reason?: Error): Promise<void> {
     const error = new TenantryError('ERR_CONTEXT_EXITED', 'The server was destroyed', { cause: reason })
     const destroyed = this.#groups.destroy(error)
-    this.#closing ??= this.#end(this.#groups.close(0))
-    for (const server of this.#servers) server.closeAllConnections()
+    this.#closing ??= this.#end(this.#groups.close(0), 0)
     await destroyed
+    for (const server of this.#servers) server.closeAllConnections()
     await this.#closing
   }
 
@@ -233,20 +233,21 @@ class TenantRuntime implements Runtime {
     if (this.#state.is('created')) this.#state.to('serving')
   }
 
-  /** Servers stop accepting at once; their last connections close when the groups have finished. */
-  async #end(groups: Promise<CloseCount>): Promise<CloseReport> {
+  /** Servers stop accepting at once; a connection closes when its last answer is out, at the latest after `timeout`. */
+  async #end(groups: Promise<CloseCount>, timeout: number): Promise<CloseReport> {
     this.#state.to('draining')
     // Nothing of ours keeps an idle process alive, but it must not end before what it promised to finish.
     const hold = setInterval(() => {}, HOLD_INTERVAL)
-    const closed = [...this.#servers].map(async (server) => {
-      const done = once(server, 'close')
-      server.close()
-      server.closeIdleConnections()
-      await done
-    })
+    const deadline = performance.now() + timeout
+    const servers = [...this.#servers]
+    const closed = Promise.all(servers.map((server) => stopServer(server)))
     const report = await groups
-    for (const server of this.#servers) server.closeAllConnections()
-    await Promise.all(closed)
+    // An application has finished before a slow client has read its answer.
+    const stop = systemClock.after(Math.max(0, deadline - performance.now()), () => {
+      for (const server of servers) server.closeAllConnections()
+    })
+    await closed
+    stop()
     clearInterval(hold)
     this.#dispatcher.close()
     this.#state.to('closed')
@@ -278,6 +279,16 @@ class TenantRuntime implements Runtime {
       publish('tenantry:warning', { label, message: `The reload failed and the old version goes on: ${why}` })
     }
   }
+}
+
+/** Closes the server; resolves when its last connection is gone. */
+async function stopServer(server: Server): Promise<void> {
+  const done = once(server, 'close')
+  // A connection whose answer is out has nothing to wait for any more.
+  server.keepAliveTimeout = 1
+  server.close()
+  server.closeIdleConnections()
+  await done
 }
 
 /** `--max-old-space-size` on the command line overrides every thread's own limit: the operator should know. */

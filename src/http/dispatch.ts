@@ -68,6 +68,8 @@ export class Dispatcher {
   }
 
   upgrade(req: http.IncomingMessage, socket: Duplex, head: Buffer): void {
+    // node:http lets go of an upgraded socket: a client that resets it while its group starts would end the process.
+    socket.on('error', () => {})
     this.#lease(
       req,
       socket,

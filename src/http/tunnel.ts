@@ -55,8 +55,6 @@ export class FrontTunnel implements StreamListener {
       if (!this.#stream.write(chunk)) socket.pause()
     })
     socket.on('end', () => this.#stream.end(undefined))
-    // A reset by the client is no news beside its 'close'.
-    socket.on('error', () => {})
     socket.on('close', () => this.#closed())
     socket.on('drain', () => this.#drained())
     const { setTimeout: setIdleTimeout } = socket as { setTimeout?: (milliseconds: number) => void }
@@ -129,10 +127,10 @@ export class FrontTunnel implements StreamListener {
   }
 }
 
-/** Answers an upgrade that no application will see, and closes. */
+/** Answers an upgrade that no application will see, and closes: a client that keeps its half open holds nothing. */
 export function refuseUpgrade(socket: Duplex, error: TenantryError): void {
   const status = error.status ?? 500
   const retry = error.retryAfter === undefined ? '' : `Retry-After: ${Math.max(1, Math.ceil(error.retryAfter))}\r\n`
-  socket.on('error', () => {})
-  socket.end(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Error'}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`)
+  const head = `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Error'}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`
+  socket.end(head, () => socket.destroy())
 }
