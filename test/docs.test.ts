@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ERROR_STATUS } from '../src/errors.ts'
 import { EVENT_NAMES } from '../src/events.ts'
+import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
 import { readBlocks, runBlocks } from './doc-blocks.ts'
 
 const PAGES = ['README.md', 'CHANGELOG.md', ...readdirSync('docs').filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
@@ -55,6 +56,23 @@ test('docs/events.md explains exactly the reasons of the code', () => {
   const reasons = [...union.matchAll(/'(\w+)'/g)].map(([, reason]) => reason)
   assert.ok(reasons.length > 5, 'this test reads the union of reasons')
   assert.deepEqual(rows('docs/events.md', 'Reasons').map(([reason]) => unquote(reason)), reasons)
+})
+
+test("the README's options have the meaning and the default of the code", () => {
+  const shown = rows('README.md', 'Options')
+  assert.ok(shown.length > 5)
+  for (const [name, standard, doc] of shown) {
+    const option = OPTION_NAMES.find((known) => known === unquote(name))
+    assert.ok(option !== undefined, `${name} is an option`)
+    assert.deepEqual([standard, doc], [OPTIONS[option].standard, OPTIONS[option].doc], name)
+  }
+})
+
+test("the README's table of errors has every code under its status", () => {
+  const shown = rows('README.md', 'Errors').flatMap(([status, codes]) => (codes ?? '').split(', ').map((code) =>
+    [unquote(code), status === 'none' ? null : Number(status)]))
+  const byCode = (a: unknown[], b: unknown[]): number => String(a[0]).localeCompare(String(b[0]))
+  assert.deepEqual(shown.sort(byCode), Object.entries(ERROR_STATUS).sort(byCode))
 })
 
 test('every link from page to page leads somewhere', () => {
