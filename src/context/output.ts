@@ -16,6 +16,8 @@ export function readLines(thread: Worker, onLine: (stream: 'stdout' | 'stderr', 
     const stream = thread[name]
     stream.unpipe()
     split(stream, (line) => onLine(name, line))
+    // unpipe() has paused it for good: a 'data' listener alone would hear nothing.
+    stream.resume()
   }
 }
 

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { Tinypool } from 'tinypool'
 import { TenantryError } from '../errors.ts'
 import { publish } from '../events.ts'
@@ -9,7 +9,7 @@ import { FrontChannel } from '../wire/front-channel.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
 import { execArgvOf } from './permission.ts'
 import { readLines } from './output.ts'
-import type { Worker } from 'node:worker_threads'
+import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import type { EndReason } from '../events.ts'
 import type { Transitions } from '../state.ts'
@@ -59,6 +59,7 @@ export class ThreadContext implements Context, ContextListener {
   readonly #startedAt: number
   readonly #state = new StateMachine('context', TRANSITIONS, 'starting')
   readonly #channel: FrontChannel
+  readonly #port: MessagePort
   readonly #carrier: PortCarrier
   readonly #pool: Tinypool
   readonly #thread: Worker
@@ -97,8 +98,8 @@ export class ThreadContext implements Context, ContextListener {
       publish('tenantry:context:output', { ...this.#names(), stream, line })
     })
     const { port1, port2 } = new MessageChannel()
+    this.#port = port1
     this.#carrier = new PortCarrier(port1, (batch) => this.#channel.receive(batch), () => {})
-    this.#carrier.unref()
     this.#channel = new FrontChannel(this.#carrier, this)
     const task = { port: port2, scoreboard: this.scoreboard.buffer }
     // The task never ends; it rejects when the thread does, which 'exit' reports.
@@ -158,6 +159,8 @@ export class ThreadContext implements Context, ContextListener {
   onReady(): void {
     if (!this.#state.is('starting', 'spare') || this.#ending !== undefined) return
     this.#stopStartup()
+    // While it started, somebody may have waited for it: an idle context does not hold the process.
+    this.#carrier.unref()
     this.#state.to('serving')
     this.scoreboard.write('lastActivity', Date.now())
     publish('tenantry:context:ready', {
@@ -187,6 +190,7 @@ export class ThreadContext implements Context, ContextListener {
   #onExit(exitCode: number): void {
     this.#stopStartup()
     this.#stopDeadline?.()
+    this.#readRest()
     const wasStarting = this.#state.is('starting', 'spare')
     const wasZombie = this.#state.is('zombie')
     const { reason, error } = this.#ending ?? this.#blame(exitCode, wasStarting)
@@ -200,10 +204,18 @@ export class ThreadContext implements Context, ContextListener {
     publish('tenantry:context:exit', { ...this.#names(), reason, exitCode, error: this.#ending?.error ?? this.#crash })
   }
 
+  /** The thread's last messages may still lie in the port: answers that it wrote before it ended. */
+  #readRest(): void {
+    for (let rest = receiveMessageOnPort(this.#port); rest !== undefined; rest = receiveMessageOnPort(this.#port)) {
+      this.#channel.receive(rest.message)
+    }
+  }
+
   /** Past its deadline: counted and left alone, for nothing but the end of the process ends it. */
   #outlive(): void {
     if (this.#state.is('exited')) return
     this.#state.to('zombie')
+    this.#carrier.close()
     const { reason, error } = this.#ending as { reason: EndReason; error: TenantryError }
     this.#resolveEnded({ reason, exitCode: null, error, zombie: true })
     publish('tenantry:warning', {

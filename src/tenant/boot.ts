@@ -37,6 +37,8 @@ export default async function boot({ port, scoreboard: buffer }: BootRequest): P
     ref: () => port.ref(),
     unref: () => port.unref(),
   })
+  // What was written before process.exit() or a crash has left, as it has behind a socket.
+  process.once('exit', () => service.channel.flush())
   return await new Promise<never>(() => {})
 }
 

@@ -8,7 +8,6 @@ import workerThreads from 'node:worker_threads'
 const PROCESS_ESCAPES = [
   'binding',
   '_linkedBinding',
-  '_kill',
   '_debugProcess',
   '_debugEnd',
   '_getActiveHandles',
@@ -40,7 +39,7 @@ export function harden(): void {
   for (const name of PROCESS_ESCAPES) if (typeof own[name] === 'function') own[name] = refuse(`process.${name}`)
   delete own['report']
   delete own['__tinypool_state__']
-  process.kill = killOwnContext(process.kill.bind(process))
+  own['_kill'] = killOwnContext(own['_kill'] as Kill)
 
   const engine = v8 as unknown as Record<string, unknown>
   for (const name of V8_ESCAPES) if (typeof engine[name] === 'function') engine[name] = refuse(`v8.${name}`)
@@ -59,14 +58,25 @@ export function harden(): void {
   syncBuiltinESMExports()
 }
 
-/** `kill(process.pid)` would end every tenant; it ends this context, as it would end a process of its own. */
-function killOwnContext(kill: typeof process.kill): typeof process.kill {
-  return (pid, signal = 'SIGTERM') => {
-    if (pid > 0 && pid !== process.pid) return kill(pid, signal)
-    if (signal === 0) return true
-    const name = signal as NodeJS.Signals
-    if (name !== 'SIGKILL' && process.emit(name, name)) return true
-    const number = typeof signal === 'number' ? signal : (os.constants.signals[name] ?? 0)
-    process.exit(128 + number)
+/** Node takes a pid as text, too. */
+type Kill = (pid: number | string, signal: number) => number
+
+/**
+ * `process.kill` ends in `_kill`, after Node has checked what it was given. One that
+ * hits our own process, or all processes near it, would end every tenant; it ends
+ * this context, as it would end a process of its own.
+ */
+function killOwnContext(kill: Kill): Kill {
+  return (pid, signal) => {
+    const isOwn = [0, -1, process.pid, -process.pid].includes(Number(pid))
+    // 0 only asks, and what is no signal hits nobody.
+    if (!isOwn || signal < 1 || signal > LAST_SIGNAL) return kill.call(process, pid, signal)
+    const names = Object.keys(os.constants.signals) as NodeJS.Signals[]
+    const name = names.find((one) => os.constants.signals[one] === signal)
+    if (name !== undefined && name !== 'SIGKILL' && process.emit(name, name)) return 0
+    process.exit(128 + signal)
   }
 }
+
+/** Real-time signals have no names in Node; Linux has them up to here. */
+const LAST_SIGNAL = 64

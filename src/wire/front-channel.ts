@@ -293,7 +293,7 @@ export class FrontChannel {
       case Kind.READY: {
         const kinds = frame[1]
         if (!Array.isArray(kinds) || kinds.length > 1024 || !kinds.every((kind) => isText(kind, 64))) return false
-        this.#listener.onReady(kinds as string[])
+        this.#listener.onReady(kinds)
         return true
       }
       case Kind.FAILED: {
