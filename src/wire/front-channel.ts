@@ -308,7 +308,8 @@ export class FrontChannel {
   }
 
   #find(id: unknown): FrontStream | undefined {
-    return this.#streams.get(id as number)
+    // The type first: an object here could throw when it is taken for a number.
+    return typeof id === 'number' ? this.#streams.get(id) : undefined
   }
 
   /** A stream that we opened once and have closed since. */

@@ -18,6 +18,8 @@ export class Slots<T extends object> {
   readonly #ids: number[] = []
   readonly #free: number[] = []
   #size = 0
+  /** Only the end that gives ids away takes places back: at the other one the list would grow with every request. */
+  #givesIds = false
 
   get size(): number {
     return this.#size
@@ -25,6 +27,7 @@ export class Slots<T extends object> {
 
   /** The id under which the next `put` may keep something. Throws RangeError when 65,536 things are open. */
   next(): number {
+    this.#givesIds = true
     let slot = this.#free.pop()
     if (slot === undefined) {
       slot = this.#ids.length
@@ -55,7 +58,7 @@ export class Slots<T extends object> {
     if (this.#ids[slot] !== id || this.#items[slot] === undefined) return false
     this.#items[slot] = undefined
     this.#size--
-    this.#free.push(slot)
+    if (this.#givesIds) this.#free.push(slot)
     return true
   }
 

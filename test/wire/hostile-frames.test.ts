@@ -13,22 +13,26 @@ interface Victim {
   readonly context: RecordingContext
   readonly client: RecordingStream
   readonly stream: FrontStream
+  readonly closed: FrontStream
 }
 
-/** A front with stream 1 closed and stream 2 open. */
+/** A front with one stream closed and one open, always under the same ids. */
 function victim(headSeen: boolean): Victim {
   const context = new RecordingContext()
   const front = new FrontChannel({ post() {}, close() {} }, context)
-  front.open(openHead(), new RecordingStream()).reset('client-gone')
+  const closed = front.open(openHead(), new RecordingStream())
+  closed.reset('client-gone')
   const client = new RecordingStream()
   const stream = front.open(openHead({ end: false }), client)
-  if (headSeen) front.receive([[Kind.HEAD, 2, 0, undefined, HEAD]])
+  if (headSeen) front.receive([[Kind.HEAD, stream.id, 0, undefined, HEAD]])
   client.heard.length = 0
-  return { front, context, client, stream }
+  return { front, context, client, stream, closed }
 }
 
+const { closed: { id: CLOSED }, stream: { id: OPENED } } = victim(false)
+
 const window = (bytes: number): unknown[][] =>
-  Array.from({ length: bytes / MAX_PIECE }, () => [Kind.DATA, 2, 0, new Uint8Array(MAX_PIECE)])
+  Array.from({ length: bytes / MAX_PIECE }, () => [Kind.DATA, OPENED, 0, new Uint8Array(MAX_PIECE)])
 
 /** As long as an array can be, and empty. */
 const NOTHING: unknown[] = Object.assign([], { length: 2 ** 32 - 1 })
@@ -43,38 +47,41 @@ const VIOLATIONS: readonly (readonly [string, boolean, unknown])[] = [
   ['a frame that is a huge array of nothing', false, [NOTHING]],
   ['an empty frame', false, [[]]],
   ['a kind that is none', false, [[99]]],
-  ['a kind that only the front sends', false, [[Kind.OPEN, 2, 1, 1, 'GET', '/', [], 0, 0]]],
+  ['a kind that only the front sends', false, [[Kind.OPEN, OPENED, 1, 1, 'GET', '/', [], 0, 0]]],
   ['a kind of another type', false, [['5', 2, 0, undefined, HEAD]]],
-  ['data for a stream never opened', true, [[Kind.DATA, 3, 0, 'x']]],
+  ['data for a stream never opened', true, [[Kind.DATA, OPENED + 1, 0, 'x']]],
   ['data for a stream with a negative number', true, [[Kind.DATA, -1, 0, 'x']]],
-  ['data for a stream that is no number', true, [[Kind.DATA, '2', 0, 'x']]],
+  ['data for a stream that is no number', true, [[Kind.DATA, String(OPENED), 0, 'x']]],
+  ['data for a stream that cannot be taken for a number', true, [[Kind.DATA, Object.create(null), 0, 'x']]],
+  ['data for a stream with a giant number', true, [[Kind.DATA, 2n ** 70n, 0, 'x']]],
+  ['data for a stream whose number only looks the same in 32 bits', true, [[Kind.DATA, OPENED + 2 ** 32, 0, 'x'], [99]]],
   ['data for a stream called __proto__', true, [[Kind.DATA, '__proto__', 0, 'x']]],
-  ['a second head', true, [[Kind.HEAD, 2, 0, undefined, HEAD]]],
-  ['a head after its own end', false, [[Kind.HEAD, 2, 1, undefined, HEAD], [Kind.HEAD, 2, 1, undefined, HEAD]]],
-  ['a head that is no text', false, [[Kind.HEAD, 2, 0, undefined, new Uint8Array(3)]]],
-  ['a head that is too long', false, [[Kind.HEAD, 2, 0, undefined, 'x'.repeat(MAX_HEAD + 1)]]],
-  ['a head with a piece of another type', false, [[Kind.HEAD, 2, 0, 7, HEAD]]],
-  ['data before the head', false, [[Kind.DATA, 2, 0, 'x']]],
-  ['an end before the head', false, [[Kind.END, 2, undefined]]],
-  ['data after the end', true, [[Kind.DATA, 2, 1, 'x'], [Kind.DATA, 2, 0, 'x']]],
-  ['a second end', true, [[Kind.END, 2, undefined], [Kind.END, 2, undefined]]],
-  ['data that is neither text nor bytes', true, [[Kind.DATA, 2, 0, { length: 3 }]]],
-  ['a piece that is too large', true, [[Kind.DATA, 2, 0, new Uint8Array(MAX_PIECE + 1)]]],
-  ['a text that is too long', true, [[Kind.DATA, 2, 0, 'x'.repeat(MAX_PIECE + 1)]]],
-  ['a small view of a large memory', true, [[Kind.DATA, 2, 0, new Uint8Array(1 << 20).subarray(0, 1)]]],
-  ['a typed array of another kind', true, [[Kind.DATA, 2, 0, new Uint16Array(4)]]],
-  ['more bytes than the window', true, [...window(WINDOW), [Kind.DATA, 2, 0, 'x']]],
-  ['wide text that is more bytes than the window', true, [...window(WINDOW - MAX_PIECE), [Kind.DATA, 2, 0, '€'.repeat(30_000)]]],
-  ['trailers that are no text', true, [[Kind.END, 2, ['X', '1']]]],
-  ['trailers that are too long', true, [[Kind.END, 2, 'x'.repeat(MAX_HEAD + 1)]]],
-  ['credit for bytes that were never sent', true, [[Kind.CREDIT, 2, 1]]],
-  ['credit without end', true, [[Kind.CREDIT, 2, Number.MAX_SAFE_INTEGER]]],
-  ['credit that is not a number', true, [[Kind.CREDIT, 2, Number.NaN]]],
-  ['credit of nothing', true, [[Kind.CREDIT, 2, 0]]],
-  ['credit below nothing', true, [[Kind.CREDIT, 2, -5]]],
-  ['a reset for no reason that there is', true, [[Kind.RESET, 2, 'constructor']]],
-  ['an informational head after the head', true, [[Kind.INFO, 2, 'HTTP/1.1 103 Early Hints\r\n\r\n']]],
-  ['an informational head that is too long', false, [[Kind.INFO, 2, 'x'.repeat(MAX_HEAD + 1)]]],
+  ['a second head', true, [[Kind.HEAD, OPENED, 0, undefined, HEAD]]],
+  ['a head after its own end', false, [[Kind.HEAD, OPENED, 1, undefined, HEAD], [Kind.HEAD, OPENED, 1, undefined, HEAD]]],
+  ['a head that is no text', false, [[Kind.HEAD, OPENED, 0, undefined, new Uint8Array(3)]]],
+  ['a head that is too long', false, [[Kind.HEAD, OPENED, 0, undefined, 'x'.repeat(MAX_HEAD + 1)]]],
+  ['a head with a piece of another type', false, [[Kind.HEAD, OPENED, 0, 7, HEAD]]],
+  ['data before the head', false, [[Kind.DATA, OPENED, 0, 'x']]],
+  ['an end before the head', false, [[Kind.END, OPENED, undefined]]],
+  ['data after the end', true, [[Kind.DATA, OPENED, 1, 'x'], [Kind.DATA, OPENED, 0, 'x']]],
+  ['a second end', true, [[Kind.END, OPENED, undefined], [Kind.END, OPENED, undefined]]],
+  ['data that is neither text nor bytes', true, [[Kind.DATA, OPENED, 0, { length: 3 }]]],
+  ['a piece that is too large', true, [[Kind.DATA, OPENED, 0, new Uint8Array(MAX_PIECE + 1)]]],
+  ['a text that is too long', true, [[Kind.DATA, OPENED, 0, 'x'.repeat(MAX_PIECE + 1)]]],
+  ['a small view of a large memory', true, [[Kind.DATA, OPENED, 0, new Uint8Array(1 << 20).subarray(0, 1)]]],
+  ['a typed array of another kind', true, [[Kind.DATA, OPENED, 0, new Uint16Array(4)]]],
+  ['more bytes than the window', true, [...window(WINDOW), [Kind.DATA, OPENED, 0, 'x']]],
+  ['wide text that is more bytes than the window', true, [...window(WINDOW - MAX_PIECE), [Kind.DATA, OPENED, 0, '€'.repeat(30_000)]]],
+  ['trailers that are no text', true, [[Kind.END, OPENED, ['X', '1']]]],
+  ['trailers that are too long', true, [[Kind.END, OPENED, 'x'.repeat(MAX_HEAD + 1)]]],
+  ['credit for bytes that were never sent', true, [[Kind.CREDIT, OPENED, 1]]],
+  ['credit without end', true, [[Kind.CREDIT, OPENED, Number.MAX_SAFE_INTEGER]]],
+  ['credit that is not a number', true, [[Kind.CREDIT, OPENED, Number.NaN]]],
+  ['credit of nothing', true, [[Kind.CREDIT, OPENED, 0]]],
+  ['credit below nothing', true, [[Kind.CREDIT, OPENED, -5]]],
+  ['a reset for no reason that there is', true, [[Kind.RESET, OPENED, 'constructor']]],
+  ['an informational head after the head', true, [[Kind.INFO, OPENED, 'HTTP/1.1 103 Early Hints\r\n\r\n']]],
+  ['an informational head that is too long', false, [[Kind.INFO, OPENED, 'x'.repeat(MAX_HEAD + 1)]]],
   ['a greeting in a version that is no number', false, [[Kind.HELLO, '1']]],
   ['readiness without a list', false, [[Kind.READY, 'node']]],
   ['readiness with a giant list', false, [[Kind.READY, NOTHING]]],
@@ -89,7 +96,7 @@ for (const [name, headSeen, message] of VIOLATIONS) {
     front.receive(message)
     const heard = client.heard.length
     front.receive(message)
-    front.receive([[Kind.HEAD, 2, 0, undefined, HEAD], [Kind.RESET, 2, 'destroyed'], [99]])
+    front.receive([[Kind.HEAD, OPENED, 0, undefined, HEAD], [Kind.RESET, OPENED, 'destroyed'], [99]])
     assert.deepEqual(context.heard.map(([event]) => event), ['violation'])
     assert.equal(client.heard.length, heard)
   })
@@ -98,8 +105,8 @@ for (const [name, headSeen, message] of VIOLATIONS) {
 test('late frames for a stream that the front has closed are ignored', () => {
   const { front, context, client } = victim(false)
   front.receive([
-    [Kind.HEAD, 1, 0, 'x', HEAD], [Kind.DATA, 1, 0, 'x'], [Kind.CREDIT, 1, 10], [Kind.INFO, 1, 'x'], [Kind.END, 1, undefined],
-    [Kind.RESET, 1, 'destroyed'], [Kind.DISCONNECT, 12345],
+    [Kind.HEAD, CLOSED, 0, 'x', HEAD], [Kind.DATA, CLOSED, 0, 'x'], [Kind.CREDIT, CLOSED, 10], [Kind.INFO, CLOSED, 'x'], [Kind.END, CLOSED, undefined],
+    [Kind.RESET, CLOSED, 'destroyed'], [Kind.DISCONNECT, 12345],
   ])
   assert.deepEqual(context.heard, [])
   assert.deepEqual(client.heard, [])
@@ -108,9 +115,9 @@ test('late frames for a stream that the front has closed are ignored', () => {
 test('credit that was earned is taken, to the byte', () => {
   const { front, context, client, stream } = victim(true)
   assert.equal(stream.write(new Uint8Array(WINDOW)), false)
-  front.receive([[Kind.CREDIT, 2, WINDOW]])
+  front.receive([[Kind.CREDIT, OPENED, WINDOW]])
   assert.deepEqual(client.heard, [['writable']])
-  front.receive([[Kind.CREDIT, 2, 1]])
+  front.receive([[Kind.CREDIT, OPENED, 1]])
   assert.deepEqual(context.heard.map(([event]) => event), ['violation'])
 })
 
@@ -128,7 +135,7 @@ test("an error record brings its four texts, cut, and nothing that hangs on its 
 
 const field = fc.oneof(
   fc.anything({ withTypedArray: true, withSparseArray: true, withNullPrototype: true, withBigInt: true, withDate: true, withMap: true }),
-  fc.constantFrom<unknown>(0, 1, 2, 3, undefined, HEAD, 'x', '__proto__', 'destroyed', new Uint8Array(2), Number.MAX_SAFE_INTEGER),
+  fc.constantFrom<unknown>(0, 1, CLOSED, OPENED, OPENED, undefined, HEAD, 'x', '__proto__', 'destroyed', new Uint8Array(2), Number.MAX_SAFE_INTEGER),
 )
 const frame = fc.tuple(fc.oneof(fc.constantFrom<unknown>(...Object.values(Kind)), field), field, field, field, field)
 const message = fc.oneof(fc.anything(), fc.array(fc.oneof(frame, fc.array(field), fc.anything())))

@@ -38,13 +38,13 @@ test('a request head arrives with every field it was opened with', async (t) => 
 
 test('head, body and end of an answer made in one turn arrive as one frame in one message', async (t) => {
   const ends = connectEnds(t)
-  const { served, client } = await open(ends)
+  const { stream, served, client } = await open(ends)
   served.head(HEAD)
   served.write('hello')
   served.end(undefined)
   await until(() => client.heard.length > 0)
   assert.deepEqual(client.heard, [['head', HEAD, 'hello', true]])
-  assert.deepEqual(ends.toFront, [[[Kind.HEAD, 1, 1, 'hello', HEAD]]])
+  assert.deepEqual(ends.toFront, [[[Kind.HEAD, stream.id, 1, 'hello', HEAD]]])
   assert.equal(ends.front.size, 0)
   assert.equal(ends.tenant.size, 0)
 })
@@ -143,7 +143,7 @@ test('each stream hears its own frames only', async (t) => {
   const ends = connectEnds(t)
   const opened = await Promise.all([open(ends), open(ends), open(ends)])
   for (const [index, { stream }] of [...opened.entries()].reverse()) {
-    const { stream: served } = ends.world.requests[stream.id - 1] as Ends['world']['requests'][number]
+    const { stream: served } = ends.world.requests.find((one) => one.stream.id === stream.id) as Ends['world']['requests'][number]
     served.head(HEAD)
     served.write(`body ${index}`)
     served.end(undefined)
