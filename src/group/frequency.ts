@@ -1,5 +1,7 @@
 const ROWS = 4
 const MOST = 15
+/** 4 kB: with fewer counters the one-off visitors of a small house would overrate each other above its regulars. */
+const LEAST_WIDTH = 1024
 const ROW_FACTORS = [0x9e3779b1, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f] as const
 
 /**
@@ -19,7 +21,7 @@ export class Frequency {
    * @param seed unknown to clients, so that nobody can aim at a neighbour's counters
    */
   constructor(capacity: number, seed: number) {
-    const width = 2 ** Math.ceil(Math.log2(Math.max(16, capacity * 8)))
+    const width = 2 ** Math.ceil(Math.log2(Math.max(LEAST_WIDTH, capacity * 8)))
     this.#counters = new Uint8Array(width * ROWS)
     this.#mask = width - 1
     // Long enough to remember what returns seldom: chosen by benchmarks/policy.mjs.
