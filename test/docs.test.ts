@@ -5,17 +5,20 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ERROR_STATUS } from '../src/errors.ts'
 import { EVENT_NAMES } from '../src/events.ts'
+import { TENANT_KEYS } from '../src/group/resolve-tenant.ts'
 import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
+import { Kind } from '../src/wire/frames.ts'
 import { readBlocks, runBlocks } from './doc-blocks.ts'
+import { readTree } from './source-tree.ts'
 
 const PAGES = ['README.md', 'CHANGELOG.md', ...readdirSync('docs').filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
 
 /** The rows of the Markdown table below a heading, without its two head lines; cells are trimmed. */
 function rows(page: string, heading: string): string[][] {
   const text = readFileSync(page, 'utf8')
-  const start = text.indexOf(`\n## ${heading}\n`)
-  assert.notEqual(start, -1, `${page} has a section "${heading}"`)
-  const section = text.slice(start + 4).split(/\n## /)[0] ?? ''
+  const found = new RegExp(`\\n##+ ${heading}\\n`).exec(text)
+  assert.ok(found !== null, `${page} has a section "${heading}"`)
+  const section = text.slice(found.index + found[0].length).split(/\n##+ /)[0] ?? ''
   return section.split('\n').filter((line) => line.startsWith('|')).slice(2)
     .map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
 }
@@ -73,6 +76,78 @@ test("the README's table of errors has every code under its status", () => {
     [unquote(code), status === 'none' ? null : Number(status)]))
   const byCode = (a: unknown[], b: unknown[]): number => String(a[0]).localeCompare(String(b[0]))
   assert.deepEqual(shown.sort(byCode), Object.entries(ERROR_STATUS).sort(byCode))
+})
+
+test('docs/architecture.md has a sentence for every file of src, and for no other', () => {
+  const documented = rows('docs/architecture.md', 'Files')
+  assert.deepEqual(documented.map(([path]) => unquote(path)).sort(), readTree('src').map(({ path }) => path).sort())
+  for (const [path, sentence] of documented) assert.match(sentence ?? '', /^[A-Z`].*\.$/, path)
+})
+
+test('docs/architecture.md lists exactly the frames of the wire, with their direction and fields', () => {
+  const source = /export const Kind = \{([\s\S]*?)\n\}/.exec(readFileSync('src/wire/frames.ts', 'utf8'))?.[1] ?? ''
+  const frames = [...source.matchAll(/\/\*\* ([^:]+): \[(\w+)(?:, ([^\]]*))?\]/g)].map(([, direction, kind, fields]) =>
+    [kind, direction, fields?.replace(' | undefined', ' or nothing') ?? 'none'])
+  assert.deepEqual(frames.map(([kind]) => kind), Object.keys(Kind), 'this test reads the comment of every kind')
+  const documented = rows('docs/architecture.md', 'Messages')
+  assert.deepEqual(documented.map(([kind, direction, fields]) => [unquote(kind), direction, fields]), frames)
+})
+
+for (const [thing, file] of [['Context', 'context/thread.ts'], ['Group', 'group/group.ts'], ['Runtime', 'runtime.ts']] as const) {
+  test(`docs/architecture.md shows the states of a ${thing.toLowerCase()} as ${file} has them`, () => {
+    const table = /const TRANSITIONS[^=]*= \{([\s\S]*?)\n\}/.exec(readFileSync(`src/${file}`, 'utf8'))?.[1] ?? ''
+    const defined = [...table.matchAll(/(\w+): \[([^\]]*)\]/g)].map(([, state, next]) => [state, next?.replaceAll("'", '')])
+    const documented = rows('docs/architecture.md', thing).map(([state, next]) => [unquote(state), next?.replaceAll('`', '')])
+    assert.ok(defined.length > 3)
+    const byName = (a: unknown[], b: unknown[]): number => String(a[0]).localeCompare(String(b[0]))
+    assert.deepEqual(documented.sort(byName), defined.sort(byName))
+  })
+}
+
+test('every function that docs/architecture.md names stands in the file that it names', () => {
+  const text = readFileSync('docs/architecture.md', 'utf8')
+  const named = [...text.matchAll(/`(#?\w+)`\s+in\s+`([\w/-]+\.ts)`/g)]
+  assert.ok(named.length > 20)
+  const lost = named.filter(([, name = '', file = '']) => {
+    const source = existsSync(`src/${file}`) ? readFileSync(`src/${file}`, 'utf8') : ''
+    return !new RegExp(`(^|[^\\w#.])${name}\\b`, 'm').test(source)
+  })
+  assert.deepEqual(lost.map(([sentence]) => sentence), [])
+})
+
+test('docs/tenants.md lists exactly the settings of a tenant and the limits that it may set', () => {
+  assert.deepEqual(rows('docs/tenants.md', 'Settings').map(([key]) => unquote(key)), [...TENANT_KEYS])
+  const source = /interface TenantLimits \{([\s\S]*?)\n\}/.exec(readFileSync('src/group/tenant.ts', 'utf8'))?.[1] ?? ''
+  const limits = [...source.matchAll(/readonly (\w+)\?:/g)].map(([, name]) => name)
+  assert.ok(limits.length > 5, 'this test reads the names of the limits')
+  assert.deepEqual(new Set(rows('docs/tenants.md', 'Limits').map(([name]) => unquote(name))), new Set(limits))
+})
+
+test('docs/tenants.md lists exactly the values of labelPort', () => {
+  const documented = rows('docs/tenants.md', 'Names of groups').map(([value]) => unquote(value?.replace(' (default)', '')))
+  assert.equal(documented.join(', ').replace(/, (\w+)$/, ' or $1'), OPTIONS.labelPort.accepts)
+})
+
+test('docs/security.md lists exactly what the hardened profile takes away', () => {
+  const source = readFileSync('src/tenant/harden.ts', 'utf8')
+  const list = (name: string): string[] =>
+    [...(new RegExp(`const ${name} = \\[([^\\]]*)\\]`).exec(source)?.[1] ?? '').matchAll(/'(\w+)'/g)].map(([, word = '']) => word)
+  const taken = [
+    ...list('PROCESS_ESCAPES').map((name) => `process.${name}`),
+    ...[...source.matchAll(/delete own\['(\w+)'\]/g)].map(([, name]) => `process.${name}`),
+    ...[...source.matchAll(/own\['(\w+)'\] =/g)].map(([, name]) => `process.${name}`),
+    ...list('V8_ESCAPES').map((name) => `v8.${name}`),
+    ...[...source.matchAll(/threads\['(\w+)'\] =/g)].map(([, name]) => `worker_threads.${name}`),
+    ...[...source.matchAll(/delete \((\w+)\.Session\.prototype [^)]*\)\.(\w+)/g)].map(([, module, name]) => `${module}.Session.${name}`),
+  ]
+  assert.ok(taken.length > 15, 'this test reads what is taken away')
+  assert.deepEqual(rows('docs/security.md', 'Hardened profile').map(([name]) => unquote(name)), taken)
+})
+
+test('every page that a comment in the code refers to is there', () => {
+  const lost = readTree('src').flatMap(({ path, text }) => [...text.matchAll(/\bdocs\/[\w-]+\.md/g)]
+    .filter(([page]) => !existsSync(page)).map(([page]) => `${path}: ${page}`))
+  assert.deepEqual(lost, [])
 })
 
 test('every link from page to page leads somewhere', () => {

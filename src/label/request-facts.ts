@@ -28,7 +28,7 @@ export interface GroupName {
 /** `%{GLOBAL}`, `%{SERVER}`, `%{HOST}`, `%{RESOURCE}`, `%{ENV:NAME}`, a literal, or a function of the facts. */
 export type LabelSpec = string | ((facts: RequestFacts) => string)
 
-/** Which port may become a part of a name; see docs/mod_wsgi.md for Apache's counterparts. */
+/** Which port may become a part of a name; see docs/tenants.md for Apache's counterparts. */
 export type LabelPort = 'accepting' | 'server' | 'host-or-accepting' | 'host'
 
 export interface LabelSettings {
