@@ -1,0 +1,159 @@
+import http from 'node:http'
+import net from 'node:net'
+import { once } from 'node:events'
+import { pathToFileURL } from 'node:url'
+import { systemClock } from '../../src/clock.ts'
+import { readBodyFacts } from '../../src/http/body-facts.ts'
+import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
+import { Relay } from '../../src/http/relay.ts'
+import { FrontTunnel } from '../../src/http/tunnel.ts'
+import { appFile, startEntry } from '../context/start.ts'
+import type { AddressInfo } from 'node:net'
+import type { TestContext } from 'node:test'
+import type { ThreadContext } from '../../src/context/thread.ts'
+import type { GroupLimits } from '../../src/group/tenant.ts'
+import type { Lease } from '../../src/group/lease.ts'
+import type { ClientFacts } from '../../src/label/trust.ts'
+import type { Overrides } from '../context/start.ts'
+
+const UNLIMITED: GroupLimits = { handlerTimeout: 0, idleTimeout: 0, bodyLimit: 0, maxInFlight: 0, maxQueue: 0 }
+
+export interface Front {
+  readonly port: number
+  readonly server: http.Server
+  readonly context: ThreadContext
+  /** For each lease that was returned, whether it had served. */
+  readonly released: boolean[]
+}
+
+export interface FrontOptions extends Overrides {
+  /** The file's name where the application is given as source. */
+  readonly name?: string
+  readonly group?: Partial<GroupLimits>
+}
+
+/** The smallest front there can be: a server, one context, and a lease that is always granted. */
+export async function serveEntry(t: TestContext, entry: string, { group, name: _, ...overrides }: FrontOptions = {}): Promise<Front> {
+  const context = startEntry(t, entry, overrides)
+  await context.ready
+  const released: boolean[] = []
+  const limits = { ...UNLIMITED, ...group }
+  const lease = (): Lease => {
+    let open = true
+    return {
+      context, label: context.spec.label, limits,
+      release(served) {
+        if (open) released.push(served)
+        open = false
+      },
+    }
+  }
+  const deadlines = new HandlerDeadlines(systemClock)
+  t.after(() => deadlines.close())
+  let requestId = 0
+  const { mounts } = context.spec
+  const task = (req: http.IncomingMessage): { lease: Lease; mount: number; client: ClientFacts; requestId: number } => ({
+    lease: lease(),
+    mount: mounts.findIndex(({ path }) => req.url === path || (req.url as string).startsWith(`${path}/`)),
+    client: { clientAddress: req.socket.remoteAddress ?? '', clientPort: req.socket.remotePort, encrypted: false },
+    requestId: ++requestId,
+  })
+  const relay = (expectsContinue: boolean) => (req: http.IncomingMessage, res: http.ServerResponse) => {
+    new Relay(req, res, readBodyFacts(req.rawHeaders), { ...task(req), expectsContinue, deadlines })
+  }
+  const server = http.createServer(relay(false))
+  server.on('checkContinue', relay(true))
+  server.on('checkExpectation', relay(false))
+  server.on('upgrade', (req, socket, head) => {
+    new FrontTunnel(req, socket, head, task(req))
+  })
+  return { port: await listen(t, server), server, context, released }
+}
+
+export function serveSource(t: TestContext, source: string, options: FrontOptions = {}): Promise<Front> {
+  return serveEntry(t, appFile(t, source, options.name), options)
+}
+
+/** The same application behind a node:http server of its own: the oracle. */
+export async function serveBare(t: TestContext, entry: string): Promise<number> {
+  // A new copy for each test: what it remembers is its own.
+  const { default: handler } = (await import(`${pathToFileURL(entry).href}?${Math.random()}`)) as { default: http.RequestListener }
+  return listen(t, http.createServer(handler))
+}
+
+export async function listen(t: TestContext, server: http.Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+export interface Client {
+  readonly socket: net.Socket
+  /** Everything so far, one character a byte. */
+  text(): string
+  /** Resolves with everything once it contains `part`, rejects when the connection closes without. */
+  until(part: string): Promise<string>
+  /** Resolves with everything when the connection has closed. */
+  readonly closed: Promise<string>
+}
+
+export async function connect(t: TestContext, port: number): Promise<Client> {
+  const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  t.after(() => socket.destroy())
+  let text = ''
+  const waiting = new Set<() => void>()
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1')
+    for (const check of waiting) check()
+  })
+  socket.on('error', () => {})
+  const closed = new Promise<string>((resolve) => {
+    // What the server closed, we close: these are whole exchanges, not half-open ones.
+    socket.once('end', () => socket.end())
+    socket.once('close', () => resolve(text))
+  })
+  await once(socket, 'connect')
+  return {
+    socket,
+    closed,
+    text: () => text,
+    until: (part) => new Promise((resolve, reject) => {
+      const check = (): void => {
+        if (!text.includes(part)) return
+        waiting.delete(check)
+        resolve(text)
+      }
+      waiting.add(check)
+      void closed.then(() => reject(new Error(`closed before ${JSON.stringify(part)} came: ${JSON.stringify(text)}`)))
+      check()
+    }),
+  }
+}
+
+/** One exchange: sends the text as it is, and gathers what comes until the server closes. */
+export async function exchange(t: TestContext, port: number, text: string): Promise<string> {
+  const client = await connect(t, port)
+  client.socket.write(text, 'latin1')
+  return withoutDate(await client.closed)
+}
+
+export function get(path: string, headers = '', method = 'GET'): string {
+  return `${method} ${path} HTTP/1.1\r\nHost: a.test\r\n${headers}Connection: close\r\n\r\n`
+}
+
+export function post(path: string, body: string, headers = ''): string {
+  return `POST ${path} HTTP/1.1\r\nHost: a.test\r\n${headers}Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
+}
+
+export function withoutDate(text: string): string {
+  return text.replace(/^Date: .*\r\n/gm, 'Date: now\r\n')
+}
+
+/** The part after the head. */
+export function bodyOf(text: string): string {
+  return text.slice(text.indexOf('\r\n\r\n') + 4)
+}

@@ -1,0 +1,170 @@
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import path from 'node:path'
+import { connect, exchange, get, post, serveBare, serveEntry, withoutDate } from './front.ts'
+import type { Client } from './front.ts'
+import type { TestContext } from 'node:test'
+
+const ROUTES = path.resolve('test/fixtures/apps/routes.mjs')
+
+/** Runs `talk` against the routes bare and through the relay: it must bring the same, and the routes must have seen the same. */
+async function alike(t: TestContext, talk: (port: number) => Promise<unknown>): Promise<unknown> {
+  const [bare, { port }] = await Promise.all([serveBare(t, ROUTES), serveEntry(t, ROUTES)])
+  const [expected, actual] = [await talk(bare), await talk(port)]
+  assert.deepEqual(actual, expected)
+  return expected
+}
+
+/** What the routes logged, once it has not changed for a while. */
+async function log(t: TestContext, port: number): Promise<string[]> {
+  let before = ''
+  for (;;) {
+    const now = await exchange(t, port, get('/log'))
+    if (now === before) return JSON.parse(now.slice(now.indexOf('\r\n\r\n') + 4)) as string[]
+    before = now
+    await new Promise((resolve) => setTimeout(resolve, 60))
+  }
+}
+
+const chunked = (path: string, chunks: readonly string[], trailers = ''): string =>
+  `POST ${path} HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${
+    chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n${trailers}\r\n`
+
+// Whole exchanges: the bytes on the wire are the same as from node:http itself.
+
+const EXCHANGES: readonly (readonly [string, string])[] = [
+  ...['/hello', '/empty', '/chunks', '/length', '/case', '/raw', '/message', '/message-empty', '/latin1-header', '/204', '/205',
+    '/304', '/404', '/no-date', '/no-connection', '/no-transfer-encoding', '/no-content-length', '/close',
+    '/trailers', '/encodings', '/typed', '/cork', '/flush', '/hints', '/processing', '/write-continue', '/double-head',
+    '/header-after-sent', '/invalid-header', '/properties', '/big', '/res-timeout', '/req-timeout',
+    '/socket-timeout', '/silent-timeout', '/all-timeouts', '/active-timeout', '/destroy', '/destroy-mid', '/req-destroy', '/socket-destroy',
+    '/end-callback', '/write-after-end'].map((route) => [`GET ${route}`, get(route)] as const),
+  ...['/hello', '/chunks', '/length', '/204', '/304', '/trailers', '/big', '/empty'].map((route) => [`HEAD ${route}`, get(route, '', 'HEAD')] as const),
+  ['OPTIONS', get('/hello', '', 'OPTIONS')],
+  ['DELETE without a body', get('/hello', '', 'DELETE')],
+  ['a target with everything in it', get('/head?a=b&c=%20d/../e;f')],
+  ['headers of every kind', get('/head', 'X-Twice: 1\r\nx-twice: 2\r\nCookie: a=1\r\nCookie: b=2\r\nSet-Cookie: x\r\nSet-Cookie: y\r\nAge: 1\r\nAge: 2\r\nX-Latin: caf\xe9\r\nX-Empty:\r\n__proto__: x\r\nconstructor: y\r\n')],
+  ['an HTTP/1.0 request', 'GET /hello HTTP/1.0\r\nHost: a.test\r\n\r\n'],
+  ['an HTTP/1.0 request that is answered in pieces', 'GET /chunks HTTP/1.0\r\nHost: a.test\r\n\r\n'],
+  ['an HTTP/1.0 request for the head as it is seen', 'GET /head HTTP/1.0\r\nHost: a.test\r\n\r\n'],
+  ['a body of known length', post('/echo', 'hello body')],
+  ['a body of no length', post('/echo', '')],
+  ['a chunked body', chunked('/echo', ['one', 'two', 'three'])],
+  ['a chunked body of nothing', chunked('/count', [])],
+  ['trailers of a request', chunked('/count', ['abc'], 'X-Sum: 3\r\nx-other: y\r\n')],
+  ['a large body', post('/echo', 'q'.repeat(700_000))],
+  ['a body of binary bytes', post('/echo', Buffer.from(Uint8Array.from({ length: 256 }, (_, at) => at)).toString('latin1'))],
+  ['a body read with pauses', post('/paused', 'p'.repeat(300_000))],
+  ['a body read with read()', post('/readable', 'text '.repeat(1000))],
+  ['a small body that nobody reads', post('/unread', 'ignored')],
+  ['Expect: 100-continue', `POST /echo HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok`],
+  ['an expectation that cannot be met', get('/hello', 'Expect: 200-maybe\r\n')],
+]
+for (const [name, text] of EXCHANGES) {
+  test(`${name} is answered byte for byte as by node:http`, async (t) => {
+    const answer = await alike(t, async (port) => [await exchange(t, port, text), await log(t, port)])
+    assert.ok(Array.isArray(answer))
+  })
+}
+
+test('a keep-alive connection carries request after request, as with node:http', async (t) => {
+  await alike(t, async (port) => {
+    const client = await connect(t, port)
+    for (const route of ['/hello', '/chunks', '/length', '/trailers', '/204', '/304', '/own-keep-alive']) {
+      client.socket.write(`GET ${route} HTTP/1.1\r\nHost: a.test\r\n\r\n`)
+      await settled(client)
+    }
+    client.socket.write(get('/empty'))
+    return withoutDate(await client.closed)
+  })
+})
+
+test('pipelined requests are answered in order, whichever is ready first', async (t) => {
+  await alike(t, (port) => {
+    const routes = ['/big', '/hello', '/flush', '/echo', '/trailers', '/case']
+    return exchange(t, port, routes.map((route) => `GET ${route} HTTP/1.1\r\nHost: a.test\r\n\r\n`).join('') + get('/empty'))
+  })
+})
+
+test('a request that arrives byte by byte is answered alike', async (t) => {
+  await alike(t, async (port) => {
+    const client = await connect(t, port)
+    client.socket.setNoDelay(true)
+    for (const byte of post('/echo', 'slow body')) {
+      client.socket.write(byte)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return withoutDate(await client.closed)
+  })
+})
+
+test('after an answer that did not read the body, the connection carries the next request', async (t) => {
+  await alike(t, async (port) => {
+    const client = await connect(t, port)
+    client.socket.write(`POST /unread HTTP/1.1\r\nHost: a.test\r\nContent-Length: 400000\r\n\r\n${'u'.repeat(1000)}`)
+    await client.until('not read')
+    client.socket.write('u'.repeat(399_000))
+    client.socket.write(get('/hello'))
+    return withoutDate(await client.closed)
+  })
+})
+
+test('a 100 Continue comes before the body is sent, when the application is there to send it', async (t) => {
+  await alike(t, async (port) => {
+    const client = await connect(t, port)
+    client.socket.write('POST /echo HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n')
+    await client.until('100 Continue\r\n\r\n')
+    client.socket.write('hello')
+    return withoutDate(await client.closed)
+  })
+})
+
+test('a truncated answer has neither a last chunk nor an end: the connection breaks off', async (t) => {
+  const [answer] = (await alike(t, async (port) => [await exchange(t, port, get('/destroy-mid'))])) as [string]
+  assert.match(answer, /4\r\npart\r\n$/)
+})
+
+// What an application hears of a request's life: the same events in the same order.
+
+for (const route of ['/observe', '/observe-read', '/observe-early']) {
+  for (const [how, text] of [['without a body', get(route)], ['with a body', post(route, 'body')], ['with a large body', post(route, 'b'.repeat(500_000))]] as const) {
+    test(`the events of ${route} ${how} come in node:http's order`, async (t) => {
+      await alike(t, async (port) => {
+        const client = await connect(t, port)
+        client.socket.write(text)
+        await client.until('\r\n\r\n')
+        return log(t, port)
+      })
+    })
+  }
+}
+
+for (const [route, text, after] of [
+  ['/observe-hang', get('/observe-hang'), ''],
+  ['/observe-half', get('/observe-half'), 'half'],
+  ['/observe-upload', 'POST /observe-upload HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\nsome', '\r\n\r\n'],
+  ['/after-gone', get('/after-gone'), '\r\n\r\n'],
+] as const) {
+  test(`a client that leaves ${route} is noticed as behind node:http`, async (t) => {
+    await alike(t, async (port) => {
+      const client = await connect(t, port)
+      client.socket.write(text)
+      if (after === '') await new Promise((resolve) => setTimeout(resolve, 100))
+      else await client.until(after)
+      client.socket.resetAndDestroy()
+      return log(t, port)
+    })
+  })
+}
+
+test('the socket of a request shows the same facts', async (t) => {
+  await alike(t, async (port) => JSON.parse((await exchange(t, port, get('/socket'))).split('\r\n\r\n')[1] ?? '') as unknown)
+})
+
+/** Until nothing more comes. */
+async function settled(client: Client): Promise<void> {
+  for (let before = -1; before !== client.text().length || before === 0;) {
+    before = client.text().length
+    await new Promise((resolve) => setTimeout(resolve, 40))
+  }
+}
