@@ -7,7 +7,7 @@ import { publish } from './events.ts'
 import { Groups } from './group/groups.ts'
 import { openSource } from './group/tenant-source.ts'
 import { Dispatcher } from './http/dispatch.ts'
-import { Resolver } from './http/resolve.ts'
+import { keepsKey, Resolver } from './http/resolve.ts'
 import { listen } from './http/server.ts'
 import { createAllowList } from './label/allow.ts'
 import { createLabel } from './label/expand.ts'
@@ -21,7 +21,7 @@ import type { Duplex } from 'node:stream'
 import type { SourceDescription } from './describe.ts'
 import type { CloseCount, GroupsStats } from './group/group-stats.ts'
 import type { GroupTarget } from './group/lease.ts'
-import type { DirectoryChange, FoundTenant, TenantDirectory, TenantProblem } from './group/tenant.ts'
+import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
 import type { ListenOptions } from './http/server.ts'
 import type { LabelSettings } from './label/request-facts.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
@@ -201,14 +201,9 @@ class TenantRuntime implements Runtime {
   async reload(label: string): Promise<boolean> {
     await this.#directory.refresh()
     this.#resolver = this.#openResolver()
-    const found = new Map<string, FoundTenant | undefined>()
-    for (const { key, label: shown, host } of this.#groups.targets()) {
-      if (key === label || shown === label) found.set(key, await this.#directory.find(host))
-    }
-    return await this.#groups.reload(label, (old) => {
-      const tenant = found.get(old.key)?.tenant
-      return tenant === undefined ? old : this.#resolver.retarget(old, tenant)
-    })
+    const targets = this.#groups.targets().filter((target) => target.key === label || target.label === label)
+    await Promise.all(targets.map((target) => this.#renew(target)))
+    return targets.length > 0
   }
 
   close({ timeout = this.options.drainTimeout }: CloseOptions = {}): Promise<CloseReport> {
@@ -264,19 +259,26 @@ class TenantRuntime implements Runtime {
     })
   }
 
-  /** After a change of the source: a group whose tenant changed is reloaded, one whose tenant is gone drains. */
-  async #refreshGroup({ key, label, host, pattern, tenant }: GroupTarget): Promise<void> {
-    const found = await this.#directory.find(host)
-    if (found === undefined || found.pattern !== pattern) {
-      this.#groups.retire(key, 'reload')
-      return
-    }
-    if (found.tenant.revision === tenant.revision) return
+  /** After a change of the source: a group whose tenant changed is reloaded, and goes on as it was if that fails. */
+  async #refreshGroup(target: GroupTarget): Promise<void> {
+    const { host, label, pattern, tenant } = target
     try {
-      await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
+      const found = await this.#directory.find(host)
+      if (found?.pattern === pattern && found.tenant.revision === tenant.revision) return
+      await this.#renew(target)
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       publish('tenantry:warning', { label, message: `The reload failed and the old version goes on: ${why}` })
+    }
+  }
+
+  /** The tenant as it is now in a new context; a group whose tenant is gone, or has become another's, drains. */
+  async #renew({ key, host, pattern, tenant }: GroupTarget): Promise<void> {
+    const found = await this.#directory.find(host)
+    if (found === undefined || found.pattern !== pattern || !keepsKey(tenant, found.tenant)) {
+      this.#groups.retire(key, 'reload')
+    } else {
+      await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
     }
   }
 }

@@ -22,6 +22,7 @@ function tenant(applicationGroup: LabelSpec): ResolvedTenant {
     processGroup: createLabel('', settings),
     permission: undefined,
     directory: '/srv',
+    identity: '1',
     revision: '1',
     contextLimits: {
       startupTimeout: 1,

@@ -62,17 +62,21 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
       return defaults.createLabel(readLabel(name, setting, tenant[setting]) ?? defaults[setting])
     })
   const limits = readLimits(name, tenant['limits'], defaults)
-  return Object.freeze({
+  const application = {
     mounts,
     kind: readKind(name, tenant['kind']),
-    applicationGroup: label('applicationGroup'),
-    processGroup: label('processGroup'),
     env: readEnv(name, tenant['env']),
     preload: readPreload(name, tenant['preload'], origin.base),
     permission: readPermission(name, tenant['permission'], origin.base),
     directory,
     contextLimits: pick(limits, CONTEXT_LIMITS),
     groupLimits: pick(limits, GROUP_LIMITS),
+  }
+  return Object.freeze({
+    ...application,
+    applicationGroup: label('applicationGroup'),
+    processGroup: label('processGroup'),
+    identity: digest(JSON.stringify(application)),
     revision: revisionOf(tenant, mounts.map(({ entry }) => entry)),
   })
 }
@@ -84,7 +88,11 @@ export function revisionOf(settings: unknown, files: readonly string[]): string 
     const stat = statSync(file, { throwIfNoEntry: false })
     return stat === undefined ? '-' : `${stat.mtimeMs}:${stat.size}`
   })
-  return createHash('sha256').update(`${text}\n${stamps.join(' ')}`).digest('base64url').slice(0, 22)
+  return digest(`${text}\n${stamps.join(' ')}`)
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22)
 }
 
 function readMounts(name: string, tenant: Record<string, unknown>, base: string): readonly Mount[] {

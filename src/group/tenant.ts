@@ -55,6 +55,8 @@ export interface ResolvedTenant {
   readonly directory: string
   readonly contextLimits: ContextLimits
   readonly groupLimits: GroupLimits
+  /** Says which application this is: tenants that differ in it never share a group, whatever its name. */
+  readonly identity: string
   /** Changes when the tenant's settings or entry change: a reload compares it. */
   readonly revision: string
 }

@@ -5,7 +5,7 @@ import { parseAuthority } from '../label/host.ts'
 import type { GroupTarget } from '../group/lease.ts'
 import type { FoundTenant, ResolvedTenant, TenantDirectory } from '../group/tenant.ts'
 import type { AllowList } from '../label/allow.ts'
-import type { RequestFacts } from '../label/request-facts.ts'
+import type { GroupName, RequestFacts } from '../label/request-facts.ts'
 
 /** Where a request goes: its group, and which of the group's mounts. */
 export interface Route {
@@ -68,7 +68,7 @@ export class Resolver {
     return {
       mount: perMount ? 0 : mount,
       target: {
-        key: group.key,
+        key: keyOf(group, tenant),
         label: group.shown,
         processGroup,
         pattern,
@@ -79,6 +79,17 @@ export class Resolver {
       },
     }
   }
+}
+
+/** A host's name belongs to one tenant; any other name may be given to several, and a group serves only one. */
+function keyOf(group: GroupName, { applicationGroup, identity }: ResolvedTenant): string {
+  return applicationGroup.kind === 'host' ? group.key : `${group.key} ${identity}`
+}
+
+/** Whether a group of the one tenant can go on as a group of the other, under the same key. */
+export function keepsKey(before: ResolvedTenant, after: ResolvedTenant): boolean {
+  if (before.applicationGroup.kind !== after.applicationGroup.kind) return false
+  return before.applicationGroup.kind === 'host' || before.identity === after.identity
 }
 
 /** The index of the longest mount that the path lies in, or -1. */
