@@ -127,9 +127,10 @@ class TenantRuntime implements Runtime {
 
   constructor(options: ResolvedOptions) {
     this.options = options
+    this.#directory = openDirectory(options)
+    // Not before: a runtime that cannot be made must leave no subscriber behind.
     const logger = openLogger(options.logger)
     this.#stopLog = logger === undefined ? () => {} : startLog(logger)
-    this.#directory = openDirectory(options)
     this.#resolver = this.#openResolver()
     this.#groups = new Groups({
       ...options,
@@ -144,6 +145,7 @@ class TenantRuntime implements Runtime {
       accepts: () => this.#closing === undefined,
     })
     options.signal?.addEventListener('abort', () => void this.close(), { once: true })
+    if (options.signal?.aborted === true) void this.close()
     warnAboutHeapFlag()
   }
 

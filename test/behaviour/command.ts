@@ -16,8 +16,8 @@ export interface Command {
   readonly pid: number
   readonly log: readonly LogLine[]
   readonly ended: Promise<Ended>
-  stderr(): string
-  kill(signal: NodeJS.Signals): void
+  readonly stderr: () => string
+  readonly kill: (signal: NodeJS.Signals) => void
 }
 
 /** Runs `tenantry …args`; killed when the test ends. */

@@ -1,7 +1,7 @@
 import http from 'node:http'
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { ask, askJson, eventually } from './client.ts'
+import { ask, askJson, eventually, exchange } from './client.ts'
 import { openHouse } from './house.ts'
 
 /** Leaves a mark everywhere an application can, and says what it sees. */
@@ -49,6 +49,24 @@ test('one keep-alive connection that hops between hosts always meets the host th
     }
   }
   assert.deepEqual(Object.values(agent.freeSockets).map((sockets) => sockets?.length), [1], 'it was one connection')
+})
+
+test('requests for different hosts that share a connection and a moment do not disturb each other', async (t) => {
+  const slow = (name: string): string => `
+    export default (req, res) => {
+      res.on('close', () => { if (!res.writableFinished) console.error('broken off') })
+      setTimeout(() => res.end('from ${name}' + req.url), req.url === '/slow' ? 150 : 0)
+    }
+  `
+  const { port } = await openHouse(t, { 'a.test': slow('a'), 'b.test': slow('b') })
+  await Promise.all([ask(port, 'a.test'), ask(port, 'b.test')])
+  const text = await exchange(t, port, [
+    'GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n',
+    'GET /slow HTTP/1.1\r\nHost: b.test\r\n\r\n',
+    'GET /2 HTTP/1.1\r\nHost: a.test\r\n\r\n',
+    'GET /3 HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\r\n',
+  ].join(''))
+  assert.deepEqual([...text.matchAll(/from (\S+?)(?=HTTP|$|\r)/g)].map(([, name]) => name), ['a/slow', 'b/slow', 'a/2', 'b/3'])
 })
 
 test('a wildcard folder serves every host below it, each in a context of its own', async (t) => {

@@ -151,9 +151,10 @@ test('many requests under way at SIGTERM are each answered whole or refused, nev
   void ended.then(() => { stopped = true })
   setTimeout(() => kill('SIGTERM'), 200)
   while (!stopped) {
-    for (const host of ['a.test', 'b.test']) answers.push(ask(port, host).catch((error: NodeJS.ErrnoException) => {
+    for (const host of ['a.test', 'b.test']) answers.push(ask(port, host).catch((error: unknown) => {
+      const { code } = error as NodeJS.ErrnoException
       // Not accepted yet when the listener closed: no byte of the request was read.
-      if (error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') return refusedToConnect
+      if (code === 'ECONNREFUSED' || code === 'ECONNRESET') return refusedToConnect
       throw error
     }))
     await new Promise((resolve) => setTimeout(resolve, 2))
