@@ -70,9 +70,13 @@ export function fromServer(kind: 'listen' | 'node', server: http.Server): Applic
   }
 }
 
-/** 'connection' listeners hear of a client once, except http.Server's own, which would start a parser. */
+/**
+ * 'connection' listeners hear of a client once, except http.Server's own, which would start a parser.
+ * An https server's would start a handshake.
+ */
 function announce(server: http.Server, connection: ClientConnection): void {
   connection.server = server
+  if (!(server instanceof http.Server)) return
   for (const listener of server.listeners('connection')) {
     if (listener !== builtInConnectionListener) listener.call(server, connection)
   }

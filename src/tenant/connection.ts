@@ -5,6 +5,8 @@ import type { ConnectionFacts } from '../wire/frames.ts'
 
 /** What owns a connection's bytes: one request at a time, or a tunnel after an upgrade. */
 export interface ConnectionOwner {
+  /** Bytes on the way to the client that wait for it to read. */
+  readonly waitingBytes: number
   /** The application destroyed the socket. */
   onDestroy(): void
   /** A tunnel's bytes to the client; undefined on a plain request, where the response is the only way out. */
@@ -25,12 +27,14 @@ export class ClientConnection extends net.Socket {
   owner: ConnectionOwner | undefined
   declare server?: http.Server
   declare _httpMessage: http.ServerResponse | null
+  declare _unrefTimer: () => void
   /** Set by TLS sockets only, and looked at by nearly every framework. */
   declare encrypted?: true
   declare servername?: string | undefined
   declare alpnProtocol?: string | false | undefined
   readonly #onGone: (connection: ClientConnection) => void
   #remoteEnded = false
+  #waitingBytes = 0
 
   constructor(facts: ConnectionFacts, onGone: (connection: ClientConnection) => void) {
     super({ allowHalfOpen: true })
@@ -87,6 +91,20 @@ export class ClientConnection extends net.Socket {
     }
   }
 
+  /** Bytes have moved: an idle timeout begins anew, as on a socket with a descriptor. */
+  active(): void {
+    if (this.timeout) this._unrefTimer()
+  }
+
+  /** As net.Socket does with its descriptor's queue: while data still leaves, nothing is idle. */
+  _onTimeout(): void {
+    const waiting = this.owner?.waitingBytes ?? 0
+    const moves = waiting > 0 && waiting !== this.#waitingBytes
+    this.#waitingBytes = waiting
+    if (moves) this._unrefTimer()
+    else this.emit('timeout')
+  }
+
   override destroySoon(): void {
     if (this.writable) this.end()
     else this.destroy()
@@ -132,11 +150,11 @@ Object.defineProperty(ClientConnection.prototype, 'pending', { configurable: tru
 
 function onTimeout(this: ClientConnection): void {
   const response = this._httpMessage
-  const heard =
-    (response?.req.complete === false && response.req.emit('timeout', this)) ||
-    response?.emit('timeout', this) === true ||
-    this.server?.emit('timeout', this) === true
-  if (!heard) this.destroy()
+  // Each of them hears of it, whoever else does.
+  const request = response?.req.complete === false && response.req.emit('timeout', this)
+  const answer = response?.emit('timeout', this) === true
+  const server = this.server?.emit('timeout', this) === true
+  if (!request && !answer && !server) this.destroy()
 }
 
 /** A reset is the client's business: without a listener it would be an uncaught exception, which node:http avoids, too. */

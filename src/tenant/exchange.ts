@@ -77,7 +77,9 @@ export class Exchange implements RequestListener, ConnectionOwner {
     this.req = this.#req = req
     this.res = this.#res = res
     connection.owner = this
-    res.assignSocket(connection)
+    // assignSocket() without its listener on the connection: #abort() does what that one does.
+    res.socket = connection
+    connection._httpMessage = res
     res.on('finish', onFinish)
     stream.listener = this
     totals.started()
@@ -97,6 +99,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
   // What the front says.
 
   onData(piece: Piece): void {
+    this.connection.active()
     const bytes = typeof piece === 'string' ? Buffer.from(piece) : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
     this.#bytesIn += bytes.byteLength
     this.#unread += bytes.byteLength
@@ -146,6 +149,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
   }
 
   sendBody(data: string | Uint8Array, encoding: unknown, callback: (() => void) | undefined): boolean {
+    this.connection.active()
     const piece = typeof data !== 'string' || isUtf8(encoding) ? data : Buffer.from(data, encoding as BufferEncoding)
     this.#bytesOut += typeof piece === 'string' ? piece.length : piece.byteLength
     const more = this.#stream.write(piece, callback)
@@ -173,9 +177,16 @@ export class Exchange implements RequestListener, ConnectionOwner {
       }
     }
     this.connection.owner = undefined
-    this.#res.detachSocket(this.connection)
+    // A timeout was this request's: it must not meet the next one on the connection.
+    if (this.connection.timeout) this.connection.setTimeout(0)
+    this.connection._httpMessage = null
+    this.#res.socket = null
     process.nextTick(emitClose, this.#res)
     this.#end()
+  }
+
+  get waitingBytes(): number {
+    return this.#stream.waitingBytes
   }
 
   get gone(): boolean {
@@ -185,6 +196,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
   #abort(): void {
     if (this.#over) return
     this.#req.destroy(connectionReset())
+    process.nextTick(emitClose, this.#res)
     this.#end()
   }
 

@@ -78,20 +78,22 @@ function isResponse(value: unknown): value is Response {
   return typeof value === 'object' && value !== null && 'status' in value && 'headers' in value && 'body' in value
 }
 
-/** Copies a body with back-pressure; a client that left cancels it. */
+/** Copies a body with back-pressure; a client that left cancels it, also while its source is silent. */
 async function pump(body: ReadableStream<Uint8Array>, res: http.ServerResponse): Promise<void> {
   const reader = body.getReader()
   let wake: (() => void) | undefined
-  const onProgress = (): void => wake?.()
-  res.on('drain', onProgress)
-  res.on('close', onProgress)
+  const onDrain = (): void => wake?.()
+  const onClose = (): void => {
+    wake?.()
+    // Ends a read that waits; a source that fails to be cancelled has nobody left to tell.
+    reader.cancel().catch(() => {})
+  }
+  res.on('drain', onDrain)
+  res.on('close', onClose)
   try {
     for (;;) {
       const { done, value } = await reader.read()
-      if (res.destroyed) {
-        await reader.cancel()
-        return
-      }
+      if (res.destroyed) return
       if (done) break
       if (!res.write(value) && !res.destroyed) {
         await new Promise<void>((resolve) => {
@@ -99,9 +101,9 @@ async function pump(body: ReadableStream<Uint8Array>, res: http.ServerResponse):
         })
       }
     }
+    res.off('close', onClose)
     res.end()
   } finally {
-    res.off('drain', onProgress)
-    res.off('close', onProgress)
+    res.off('drain', onDrain)
   }
 }

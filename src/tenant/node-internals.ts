@@ -8,6 +8,7 @@ import type net from 'node:net'
  * fails on a Node where one is missing.
  */
 export interface ResponseInternals extends http.ServerResponse {
+  socket: net.Socket | null
   _header: string | null
   _headerSent: boolean
   _hasBody: boolean

@@ -75,8 +75,7 @@ export class Service implements FrontListener, ExchangeTotals {
       Tunnel.open(head, stream, new ClientConnection(shared.facts, () => {}), application, this)
       return
     }
-    // Pipelined requests overlap; a response owns its socket, so the second one gets its own.
-    const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#connect(shared.facts, undefined)
+    const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#twin(shared)
     const exchange = new Exchange(head, stream, connection, this.#keepAliveTimeout, this)
     if (mount !== '') enterMount(exchange.req, mount)
     application.handle(exchange, head)
@@ -112,6 +111,13 @@ export class Service implements FrontListener, ExchangeTotals {
     })
   }
 
+  /** Pipelined requests overlap, and a response owns its socket: the second one gets its own, of the same client. */
+  #twin(shared: ClientConnection): ClientConnection {
+    const twin = this.#connect(shared.facts, undefined)
+    if (shared.server !== undefined) twin.server = shared.server
+    return twin
+  }
+
   #forget(number: number): void {
     this.#connections.delete(number)
     this.#scoreboard.write('connections', this.#connections.size)
@@ -138,10 +144,13 @@ export class Service implements FrontListener, ExchangeTotals {
 /** The application sees `url` below its mount, and the mount where Express puts it. */
 function enterMount(req: object, mount: string): void {
   const request = req as { url: string; baseUrl?: string; originalUrl?: string }
-  const rest = request.url.slice(mount.length)
-  request.originalUrl = request.url
+  const { url } = request
+  // An absolute target keeps its scheme and host, as in Express.
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('://') + 3)
+  const rest = url.slice(start + mount.length)
+  request.originalUrl = url
   request.baseUrl = mount
-  request.url = rest.startsWith('/') ? rest : `/${rest}`
+  request.url = url.slice(0, start) + (rest.startsWith('/') ? rest : `/${rest}`)
 }
 
 /** Whatever was thrown, as plain data; getters of a hostile error may throw, too. */

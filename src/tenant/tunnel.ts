@@ -58,7 +58,12 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     else answerPlainly(server, req, connection)
   }
 
+  get waitingBytes(): number {
+    return this.#stream.waitingBytes
+  }
+
   onData(piece: Piece): void {
+    this.#connection.active()
     const bytes = typeof piece === 'string' ? Buffer.from(piece) : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
     this.#bytesIn += bytes.byteLength
     this.#unread += bytes.byteLength
@@ -84,6 +89,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
   }
 
   write(bytes: Uint8Array, done: (error?: Error | null) => void): void {
+    this.#connection.active()
     this.#bytesOut += bytes.byteLength
     this.#stream.write(bytes, () => done())
   }

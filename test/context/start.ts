@@ -21,7 +21,11 @@ export const LIMITS: ContextLimits = {
   terminateTimeout: 2000,
 }
 
-export type Overrides = Partial<Omit<ContextSpec, 'limits'>> & { readonly limits?: Partial<ContextLimits> }
+export interface Overrides extends Partial<Omit<ContextSpec, 'limits'>> {
+  readonly limits?: Partial<ContextLimits>
+  /** The file's name where the application is given as source. */
+  readonly name?: string
+}
 
 /** A folder of its own, gone after the test. */
 export function folder(t: TestContext): string {
@@ -55,9 +59,8 @@ export function specOf(entry: string, overrides: Overrides = {}): ContextSpec {
 let labels = 0
 
 /** A context for the application in `source`, with a label of its own so that its events can be told apart. */
-export function startSource(t: TestContext, source: string, overrides: Overrides & { readonly name?: string } = {}): ThreadContext {
-  const { name, ...rest } = overrides
-  return startEntry(t, appFile(t, source, name), rest)
+export function startSource(t: TestContext, source: string, overrides: Overrides = {}): ThreadContext {
+  return startEntry(t, appFile(t, source, overrides.name), overrides)
 }
 
 export function startEntry(t: TestContext, entry: string, overrides: Overrides = {}): ThreadContext {

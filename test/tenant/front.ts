@@ -27,13 +27,12 @@ export interface Front {
 }
 
 export interface FrontOptions extends Overrides {
-  /** The file's name where the application is given as source. */
-  readonly name?: string
   readonly group?: Partial<GroupLimits>
 }
 
 /** The smallest front there can be: a server, one context, and a lease that is always granted. */
-export async function serveEntry(t: TestContext, entry: string, { group, name: _, ...overrides }: FrontOptions = {}): Promise<Front> {
+export async function serveEntry(t: TestContext, entry: string, options: FrontOptions = {}): Promise<Front> {
+  const { group, ...overrides } = options
   const context = startEntry(t, entry, overrides)
   await context.ready
   const released: boolean[] = []
@@ -156,4 +155,37 @@ export function withoutDate(text: string): string {
 /** The part after the head. */
 export function bodyOf(text: string): string {
   return text.slice(text.indexOf('\r\n\r\n') + 4)
+}
+
+/** Answers in which every chunked body is one chunk: how a large one is cut is nobody's promise. Breaks off where they do. */
+export function merged(text: string): string {
+  let out = ''
+  let at = 0
+  while (at < text.length) {
+    const end = text.indexOf('\r\n\r\n', at)
+    if (end === -1) return out + text.slice(at)
+    const head = text.slice(at, end + 4)
+    out += head
+    at = end + 4
+    const length = /^content-length: (\d+)\r$/im.exec(head)
+    if (/^transfer-encoding: chunked\r$/im.test(head)) {
+      for (;;) {
+        const line = text.indexOf('\r\n', at)
+        const size = line === -1 ? Number.NaN : Number.parseInt(text.slice(at, line), 16)
+        if (!(size > 0)) {
+          const last = text.indexOf('\r\n\r\n', at)
+          const stop = last === -1 ? text.length : last + 4
+          out += `[${text.slice(at, stop)}]`
+          at = stop
+          break
+        }
+        out += text.slice(line + 2, line + 2 + size)
+        at = line + 2 + size + 2
+      }
+    } else if (length !== null) {
+      out += text.slice(at, at + Number(length[1]))
+      at += Number(length[1])
+    }
+  }
+  return out
 }
