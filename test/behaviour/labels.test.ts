@@ -1,6 +1,6 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { ask, askJson, eventually } from './client.ts'
+import { ask, askJson, eventually, exchange } from './client.ts'
 import { COUNTING, openHouse, tenantFolder } from './house.ts'
 import { serve } from './command.ts'
 
@@ -25,6 +25,17 @@ test('mounts of one tenant share its context under %{HOST}; each application see
   ])
   assert.equal(runtime.stats().births, 1)
   assert.equal(new Set(answers.map(({ group }) => group)).size, 1)
+})
+
+test('an absolute target keeps its host in front of the url below the mount, as in Express', async (t) => {
+  const { port } = await openHouse(t, MOUNTED)
+  for (const [target, url] of [
+    ['http://m.test/blog/x?y', 'http://m.test/x?y'], ['http://m.test/blog', 'http://m.test/'], ['http://m.test/x', 'http://m.test/x'],
+    ['http://m.test', 'http://m.test'], ['//blog/x', '//blog/x'], ['/blog//x', '//x'],
+  ]) {
+    const text = await exchange(t, port, `GET ${target as string} HTTP/1.1\r\nHost: m.test\r\nConnection: close\r\n\r\n`)
+    assert.ok(text.includes(`"url":"${url as string}"`), `${target as string}: ${text}`)
+  }
 })
 
 test('under %{RESOURCE} each mount has a context of its own', async (t) => {
