@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { systemClock } from './clock.ts'
 import { ThreadContext } from './context/thread.ts'
 import { describeDirectory } from './describe.ts'
@@ -9,6 +8,7 @@ import { openSource } from './group/tenant-source.ts'
 import { Dispatcher } from './http/dispatch.ts'
 import { keepsKey, Resolver } from './http/resolve.ts'
 import { listen } from './http/server.ts'
+import { ServerEnd } from './http/server-end.ts'
 import { createAllowList } from './label/allow.ts'
 import { createLabel } from './label/expand.ts'
 import { createTrust } from './label/trust.ts'
@@ -55,8 +55,8 @@ export interface Runtime extends AsyncDisposable {
    * that is not ours goes to `next` where there is one. Bound: pass it around freely.
    */
   readonly handler: (req: IncomingMessage, res: ServerResponse, next?: (err?: unknown) => void) => void
-  /** Serves an upgrade; a listener of 'upgrade'. Bound. */
-  readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** Serves an upgrade; a listener of 'upgrade'. A host that is not ours goes to `next` where there is one. Bound. */
+  readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer, next?: (err?: unknown) => void) => void
   /** Starts a server that Tenantry owns; `close()` closes it. Rejects with Node's own error when it cannot listen. */
   listen(options?: ListenOptions): Promise<Server>
   /** Resolves when requests can be served. Calling it is optional. */
@@ -120,7 +120,7 @@ class TenantRuntime implements Runtime {
   readonly #directory: TenantDirectory
   readonly #groups: Groups
   readonly #dispatcher: Dispatcher
-  readonly #servers = new Set<Server>()
+  readonly #servers = new Set<ServerEnd>()
   readonly #stopLog: () => void
   #resolver: Resolver
   #closing: Promise<CloseReport> | undefined
@@ -158,9 +158,14 @@ class TenantRuntime implements Runtime {
     this.#dispatcher.request(req, res, next)
   }
 
-  readonly upgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+  readonly upgrade = (
+    req: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    next?: (err?: unknown) => void,
+  ): void => {
     this.#serve()
-    this.#dispatcher.upgrade(req, socket, head)
+    this.#dispatcher.upgrade(req, socket, head, next)
   }
 
   async start(): Promise<Runtime> {
@@ -172,8 +177,9 @@ class TenantRuntime implements Runtime {
   async listen(options: ListenOptions = {}): Promise<Server> {
     await this.start()
     const server = await listen(this.#dispatcher, options)
-    this.#servers.add(server)
-    server.once('close', () => this.#servers.delete(server))
+    const end = new ServerEnd(server, systemClock)
+    this.#servers.add(end)
+    server.once('close', () => this.#servers.delete(end))
     return server
   }
 
@@ -218,7 +224,7 @@ class TenantRuntime implements Runtime {
     const destroyed = this.#groups.destroy(error)
     this.#closing ??= this.#end(this.#groups.close(0), 0)
     await destroyed
-    for (const server of this.#servers) server.closeAllConnections()
+    for (const server of this.#servers) server.cut()
     await this.#closing
   }
 
@@ -237,11 +243,11 @@ class TenantRuntime implements Runtime {
     const hold = setInterval(() => {}, HOLD_INTERVAL)
     const deadline = performance.now() + timeout
     const servers = [...this.#servers]
-    const closed = Promise.all(servers.map((server) => stopServer(server)))
+    const closed = Promise.all(servers.map((server) => server.drain()))
     const report = await groups
     // An application has finished before a slow client has read its answer.
     const stop = systemClock.after(Math.max(0, deadline - performance.now()), () => {
-      for (const server of servers) server.closeAllConnections()
+      for (const server of servers) server.cut()
     })
     await closed
     stop()
@@ -283,16 +289,6 @@ class TenantRuntime implements Runtime {
       await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
     }
   }
-}
-
-/** Closes the server; resolves when its last connection is gone. */
-async function stopServer(server: Server): Promise<void> {
-  const done = once(server, 'close')
-  // A connection whose answer is out has nothing to wait for any more.
-  server.keepAliveTimeout = 1
-  server.close()
-  server.closeIdleConnections()
-  await done
 }
 
 /** `--max-old-space-size` on the command line overrides every thread's own limit: the operator should know. */

@@ -10,6 +10,13 @@ interface Binding {
   readonly number: number
   readonly clientAddress: string
   readonly encrypted: boolean
+  /** The request that has the connection now, and is to hear when it closes. */
+  watcher: CloseWatcher | undefined
+}
+
+/** Hears that its client's connection has closed. */
+export interface CloseWatcher {
+  closed(): void
 }
 
 const kBinding = Symbol('tenantry.binding')
@@ -22,12 +29,18 @@ interface BoundSocket extends net.Socket {
  * The number under which a context knows a client's connection. Requests of one
  * keep-alive connection share it, as they share a socket behind node:http. A
  * connection belongs to one context at a time, the last one it was used for, so
- * that a client cannot leave a trace in each of a thousand contexts.
+ * that a client cannot leave a trace in each of a thousand contexts. undefined
+ * while another request has it (pipelining): taking it away would break that one off.
  */
-export function connectionNumber(req: http.IncomingMessage, channel: FrontChannel, client: ClientFacts): number {
+export function connectionNumber(
+  req: http.IncomingMessage,
+  channel: FrontChannel,
+  client: ClientFacts,
+): number | undefined {
   const socket = req.socket as BoundSocket
   const bound = socket[kBinding]
   if (bound !== undefined) {
+    if (bound.watcher !== undefined) return undefined
     if (bound.channel === channel && bound.clientAddress === client.clientAddress && bound.encrypted === client.encrypted) {
       return bound.number
     }
@@ -36,20 +49,32 @@ export function connectionNumber(req: http.IncomingMessage, channel: FrontChanne
     socket.once('close', onClose)
   }
   const number = channel.connect(factsOf(socket, client), () => socket.destroy())
-  socket[kBinding] = { channel, number, clientAddress: client.clientAddress, encrypted: client.encrypted }
+  socket[kBinding] = { channel, number, clientAddress: client.clientAddress, encrypted: client.encrypted, watcher: undefined }
   return number
 }
 
-/** An HTTP/2 stream is a connection of its own to the context; the caller disconnects it. */
+/** The request has the connection now. */
+export function watchClose(req: http.IncomingMessage, watcher: CloseWatcher): void {
+  const bound = (req.socket as BoundSocket)[kBinding]
+  if (bound !== undefined) bound.watcher = watcher
+}
+
+/** The request is over: the next one may have the connection. */
+export function unwatchClose(req: http.IncomingMessage, watcher: CloseWatcher): void {
+  const bound = (req.socket as BoundSocket)[kBinding]
+  if (bound?.watcher === watcher) bound.watcher = undefined
+}
+
+/** An HTTP/2 stream and a pipelined request are connections of their own to the context; the caller disconnects them. */
 export function streamNumber(req: http.IncomingMessage, channel: FrontChannel, client: ClientFacts): number {
   return channel.connect(factsOf(req.socket, client), () => {})
 }
 
 /** The context has closed its side: the next request gets a new number. */
-export function unbind(req: http.IncomingMessage): void {
+export function unbind(req: http.IncomingMessage, watcher: CloseWatcher): void {
   const socket = req.socket as BoundSocket
   const bound = socket[kBinding]
-  if (bound === undefined) return
+  if (bound?.watcher !== watcher) return
   bound.channel.disconnect(bound.number)
   socket[kBinding] = undefined
   socket.off('close', onClose)
@@ -59,6 +84,7 @@ function onClose(this: BoundSocket): void {
   const bound = this[kBinding]
   if (bound === undefined) return
   this[kBinding] = undefined
+  bound.watcher?.closed()
   bound.channel.disconnect(bound.number)
 }
 

@@ -1,19 +1,19 @@
-import { asTenantryError, TenantryError } from '../errors.ts'
+import { TenantryError } from '../errors.ts'
 import { cutText, publish, watched } from '../events.ts'
 import { readFacts } from '../label/head.ts'
 import { forwardedFacts } from '../label/trust.ts'
 import { replyWithError } from './error-reply.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
-import { isHttp2 } from './response-head.ts'
-import { bodyTooLarge, readBodyFacts, Relay } from './relay.ts'
+import { Passage } from './passage.ts'
+import { bodyConsumed, bodyTooLarge, readBodyFacts } from './body-facts.ts'
+import { Relay } from './relay.ts'
 import { FrontTunnel, refuseUpgrade } from './tunnel.ts'
 import type http from 'node:http'
-import type { Duplex } from 'node:stream'
 import type net from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Groups } from '../group/groups.ts'
 import type { Lease } from '../group/lease.ts'
-import type { RequestFacts } from '../label/request-facts.ts'
 import type { ClientFacts, Trust } from '../label/trust.ts'
 import type { Resolver, Route } from './resolve.ts'
 
@@ -29,20 +29,19 @@ export interface DispatchSettings {
   readonly accepts: () => boolean
 }
 
-
 /**
  * The way of a request, in the order of docs/architecture.md: host check, allow,
  * tenant, label, group, lease, lane. Answers at once wherever it can, so that a
  * warm request costs no promise.
  */
 export class Dispatcher {
+  readonly deadlines: HandlerDeadlines
   readonly #settings: DispatchSettings
-  readonly #deadlines: HandlerDeadlines
   #requests = 0
 
   constructor(settings: DispatchSettings) {
     this.#settings = settings
-    this.#deadlines = new HandlerDeadlines(settings.clock)
+    this.deadlines = new HandlerDeadlines(settings.clock)
   }
 
   /**
@@ -50,96 +49,44 @@ export class Dispatcher {
    * `expectsContinue`: the client waits for a 100, which only the application sends.
    */
   request(req: http.IncomingMessage, res: http.ServerResponse, next: Next | undefined, expectsContinue = false): void {
-    const refuse = (error: TenantryError): void => this.#refuse(req, res, next, error)
-    const body = readBodyFacts(req.rawHeaders)
-    this.#lease(
-      req,
-      res,
-      (lease, mount, client) => {
-        // Looked at here and not before: a body that an outer parser has read may belong to a request that is not ours.
-        if (body.hasBody && req.readableDidRead) throw bodyConsumed(lease.label)
-        const { bodyLimit } = lease.limits
-        if (bodyLimit > 0 && body.length !== undefined && body.length > bodyLimit) throw bodyTooLarge(bodyLimit, lease.label)
-        const requestId = ++this.#requests
-        new Relay(req, res, body, { lease, mount, client, requestId, expectsContinue, deadlines: this.#deadlines })
-      },
-      refuse,
-    )
+    this.#start(new RequestPassage(this, req, res, next, expectsContinue))
   }
 
-  upgrade(req: http.IncomingMessage, socket: Duplex, head: Buffer): void {
-    // node:http lets go of an upgraded socket: a client that resets it while its group starts would end the process.
-    socket.on('error', () => {})
-    this.#lease(
-      req,
-      socket,
-      (lease, mount, client) => {
-        new FrontTunnel(req, socket, head, { lease, mount, client, requestId: ++this.#requests })
-      },
-      (error) => {
-        this.#publishRefusal(req, error)
-        refuseUpgrade(socket, error)
-      },
-    )
+  /** As `request`, for an upgrade. */
+  upgrade(req: http.IncomingMessage, socket: Duplex, head: Buffer, next: Next | undefined): void {
+    this.#start(new UpgradePassage(this, req, socket, head, next))
+  }
+
+  nextRequestId(): number {
+    return ++this.#requests
   }
 
   close(): void {
-    this.#deadlines.close()
+    this.deadlines.close()
   }
 
-  /** Finds the group and leases it; exactly one of `use` and `refuse` runs, unless the client leaves first. */
-  #lease(
-    req: http.IncomingMessage,
-    outlet: http.ServerResponse | Duplex,
-    use: (lease: Lease, mount: number, client: ClientFacts) => void,
-    refuse: (error: TenantryError) => void,
-  ): void {
-    const refuseAny = (thrown: unknown): void => {
-      if (outlet.destroyed) return
-      refuse(asTenantryError(thrown, 'ERR_START_FAILED', 'The request could not be served'))
-    }
+  #start(passage: Passage): void {
     try {
-      if (!this.#settings.accepts()) throw new TenantryError('ERR_DRAINING', 'The server is closing')
-      const arrival = this.#arrive(req)
-      const route = this.#settings.resolver().resolve(arrival.facts)
-      if (route instanceof Promise) route.then((found) => this.#acquire(found, arrival, outlet, use, refuseAny)).catch(refuseAny)
-      else this.#acquire(route, arrival, outlet, use, refuseAny)
-    } catch (error) {
-      refuseAny(error)
-    }
-  }
-
-  #acquire(
-    route: Route,
-    arrival: { readonly client: ClientFacts },
-    outlet: http.ServerResponse | Duplex,
-    use: (lease: Lease, mount: number, client: ClientFacts) => void,
-    refuseAny: (thrown: unknown) => void,
-  ): void {
-    const begin = (lease: Lease): void => {
-      try {
-        if (outlet.destroyed) throw clientGone()
-        use(lease, route.mount, arrival.client)
-      } catch (error) {
-        lease.release(false)
-        throw error
+      const route = this.#resolve(passage)
+      if (route instanceof Promise) {
+        route.then((found) => this.#acquire(passage, found)).catch((error: unknown) => passage.refuseAny(error))
+      } else {
+        this.#acquire(passage, route)
       }
+    } catch (error) {
+      passage.refuseAny(error)
     }
-    const lease = this.#settings.groups.acquire(route.target, (cancel) => {
-      // A waiter whose client leaves gives its place up.
-      outlet.once('close', () => cancel(clientGone()))
-    })
-    if (lease instanceof Promise) lease.then(begin).catch(refuseAny)
-    else begin(lease)
   }
 
-  #arrive(req: http.IncomingMessage): { readonly facts: RequestFacts; readonly client: ClientFacts } {
+  #resolve(passage: Passage): Route | Promise<Route> {
+    const { req } = passage
     const socket = req.socket as net.Socket & { encrypted?: boolean }
     const encrypted = socket.encrypted === true
     const client = this.#settings.trust(
       { clientAddress: socket.remoteAddress ?? '', clientPort: socket.remotePort, encrypted },
       req.rawHeaders,
     )
+    passage.client = client
     const facts = readFacts({
       method: req.method as string,
       url: req.url as string,
@@ -151,38 +98,124 @@ export class Dispatcher {
       encrypted,
       authority: req.httpVersionMajor === 2 ? (req as { authority?: string }).authority : undefined,
     })
-    return { facts: forwardedFacts(facts, client), client }
+    return this.#settings.resolver().resolve(forwardedFacts(facts, client))
   }
 
-  #refuse(req: http.IncomingMessage, res: http.ServerResponse, next: Next | undefined, error: TenantryError): void {
-    const isForeign = error.code === 'ERR_HOST_NOT_ALLOWED' || error.code === 'ERR_TENANT_NOT_FOUND'
-    if (isForeign && next !== undefined) {
-      next()
+  #acquire(passage: Passage, route: Route): void {
+    // Not before: a host that is not ours goes to the next middleware, whatever our state.
+    if (!this.#settings.accepts()) throw new TenantryError('ERR_DRAINING', 'The server is closing')
+    passage.mount = route.mount
+    const lease = this.#settings.groups.acquire(route.target, passage.onWait)
+    if (lease instanceof Promise) {
+      lease.then((late) => passage.begin(late)).catch((error: unknown) => passage.refuseAny(error))
+    } else {
+      passage.begin(lease)
+    }
+  }
+}
+
+/** A request on its way to a relay. */
+class RequestPassage extends Passage {
+  readonly #dispatcher: Dispatcher
+  readonly #res: http.ServerResponse
+  readonly #next: Next | undefined
+  readonly #expectsContinue: boolean
+
+  constructor(
+    dispatcher: Dispatcher,
+    req: http.IncomingMessage,
+    res: http.ServerResponse,
+    next: Next | undefined,
+    expectsContinue: boolean,
+  ) {
+    super(req, res)
+    this.#dispatcher = dispatcher
+    this.#res = res
+    this.#next = next
+    this.#expectsContinue = expectsContinue
+  }
+
+  protected enter(lease: Lease, mount: number, client: ClientFacts): void {
+    const { req } = this
+    if (this.#res.headersSent) throw answeredElsewhere(lease.label)
+    const body = readBodyFacts(req.rawHeaders)
+    if (body.hasBody) {
+      // Looked at here and not before: a body that an outer parser has read may belong to a request that is not ours.
+      if (req.readableDidRead) throw bodyConsumed(lease.label)
+      const { bodyLimit } = lease.limits
+      if (bodyLimit > 0 && body.length !== undefined && body.length > bodyLimit) throw bodyTooLarge(bodyLimit, lease.label)
+    }
+    const { deadlines } = this.#dispatcher
+    const requestId = this.#dispatcher.nextRequestId()
+    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue: this.#expectsContinue, deadlines })
+  }
+
+  protected refuse(error: TenantryError): void {
+    if (isForeign(error) && this.#next !== undefined) {
+      this.#next()
       return
     }
-    this.#publishRefusal(req, error)
+    publishRefusal(this.req, error)
+    if (this.#res.writableEnded) return
     try {
-      replyWithError(req, res, error)
+      replyWithError(this.req, this.#res, error)
     } catch {
       // An outer framework may have left the response in any state.
-      if (!isHttp2(res)) res.destroy()
+      this.#res.destroy()
     }
   }
+}
 
-  #publishRefusal(req: http.IncomingMessage, error: TenantryError): void {
-    if (!watched('tenantry:admission:refuse')) return
-    const host = cutText(req.headers.host ?? (req as { authority?: string }).authority ?? '')
-    const { label, code, message } = error
-    publish('tenantry:admission:refuse', { host, label, code, message })
+/** An upgrade on its way to a tunnel. */
+class UpgradePassage extends Passage {
+  readonly #dispatcher: Dispatcher
+  readonly #socket: Duplex
+  readonly #head: Buffer
+  readonly #next: Next | undefined
+
+  constructor(
+    dispatcher: Dispatcher,
+    req: http.IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    next: Next | undefined,
+  ) {
+    super(req, socket)
+    // node:http lets go of an upgraded socket: a client that resets it while its group starts would end the process.
+    socket.on('error', () => {})
+    this.#next = next
+    this.#dispatcher = dispatcher
+    this.#socket = socket
+    this.#head = head
+  }
+
+  protected enter(lease: Lease, mount: number, client: ClientFacts): void {
+    const requestId = this.#dispatcher.nextRequestId()
+    new FrontTunnel(this.req, this.#socket, this.#head, { lease, mount, client, requestId })
+  }
+
+  protected refuse(error: TenantryError): void {
+    if (isForeign(error) && this.#next !== undefined) {
+      this.#next()
+      return
+    }
+    publishRefusal(this.req, error)
+    refuseUpgrade(this.#socket, error)
   }
 }
 
-function clientGone(): TenantryError {
-  return new TenantryError('ERR_CLIENT_GONE', 'The client left before its application group was ready')
+function answeredElsewhere(label: string): TenantryError {
+  return new TenantryError('ERR_STATE', `A request for '${label}' was answered by somebody else before Tenantry could`, { label })
 }
 
-function bodyConsumed(label: string): TenantryError {
-  const message =
-    `The body of a request for '${label}' was read before it reached Tenantry: mount runtime.handler before body parsers`
-  return new TenantryError('ERR_BODY_CONSUMED', message, { label })
+/** The host is not ours: in a middleware, the next one may know it. */
+function isForeign({ code }: TenantryError): boolean {
+  return code === 'ERR_HOST_NOT_ALLOWED' || code === 'ERR_TENANT_NOT_FOUND'
+}
+
+function publishRefusal(req: http.IncomingMessage, error: TenantryError): void {
+  if (!watched('tenantry:admission:refuse')) return
+  const host = cutText(req.headers.host ?? (req as { authority?: string }).authority ?? '')
+  const { label, code, message } = error
+  publish('tenantry:admission:refuse', { host, label, code, message })
 }

@@ -1,25 +1,18 @@
 import { TenantryError } from '../errors.ts'
 import { publish, watched } from '../events.ts'
 import { flagsOf, pieceLength } from '../wire/front-channel.ts'
-import { connectionNumber, streamNumber, unbind } from './connections.ts'
+import { bodyTooLarge } from './body-facts.ts'
+import { connectionNumber, streamNumber, unbind, unwatchClose, watchClose } from './connections.ts'
 import { destroyResponse, replyWithError } from './error-reply.ts'
-import { isHttp2, parseResponseHead, writeResponseHead } from './response-head.ts'
+import { fieldsOf, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
 import type http from 'node:http'
+import type { BodyFacts } from './body-facts.ts'
+import type { CloseWatcher } from './connections.ts'
 import type { HandlerDeadlines } from './handler-deadlines.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts } from '../label/trust.ts'
 import type { FrontChannel, FrontStream, StreamListener } from '../wire/front-channel.ts'
 import type { Piece, ResetCode } from '../wire/frames.ts'
-
-const kRelay = Symbol('tenantry.relay')
-
-interface RelayedRequest extends http.IncomingMessage {
-  [kRelay]?: Relay
-}
-
-interface RelayedResponse extends http.ServerResponse {
-  [kRelay]?: Relay
-}
 
 /** What a relay needs besides the request itself. */
 export interface RelayTask {
@@ -32,29 +25,25 @@ export interface RelayTask {
   readonly deadlines: HandlerDeadlines
 }
 
-/** How a request's body is announced, read from its raw headers without building the header object. */
-export interface BodyFacts {
-  readonly hasBody: boolean
-  /** undefined when it is chunked. */
-  readonly length: number | undefined
-}
-
 /**
  * One request on its way through the relay, seen from the front: its head and
  * body go into the context as credit allows, the answer comes back and goes to
  * the client as fast as the client reads it.
  */
-export class Relay implements StreamListener {
+export class Relay implements StreamListener, CloseWatcher {
   readonly startedAt: number = performance.now()
-  readonly #req: RelayedRequest
-  readonly #res: RelayedResponse
+  readonly #req: http.IncomingMessage
+  readonly #res: http.ServerResponse
   readonly #task: RelayTask
-  readonly #stream: FrontStream
   readonly #channel: FrontChannel
+  readonly #stream: FrontStream
   readonly #ownConnection: number | undefined
   readonly #deadline: number
+  #stopBody: (() => void) | undefined
   #bodyBytes = 0
   #unwritten = 0
+  /** Bytes that Content-Length still promises; undefined where it promises none. */
+  #promised: number | undefined
   #headWritten = false
   #over = false
 
@@ -65,28 +54,25 @@ export class Relay implements StreamListener {
     const { channel } = task.lease.context
     this.#channel = channel
     const http2 = isHttp2(res)
-    const connection = http2 ? streamNumber(req, channel, task.client) : connectionNumber(req, channel, task.client)
-    if (http2) this.#ownConnection = connection
+    const shared = http2 ? undefined : connectionNumber(req, channel, task.client)
+    const connection = shared ?? streamNumber(req, channel, task.client)
+    if (shared === undefined) this.#ownConnection = connection
     this.#stream = channel.open(
       {
         connection,
         method: req.method as string,
         url: req.url as string,
-        rawHeaders: req.rawHeaders,
+        rawHeaders: http2 ? asHttp1(req) : req.rawHeaders,
         flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive, false, task.expectsContinue),
         mount: task.mount,
         end: !body.hasBody,
       },
       this,
     )
-    this.#res[kRelay] = this
-    res.on('close', onClose)
+    if (shared === undefined) res.on('close', () => this.closed())
+    else watchClose(req, this)
     this.#deadline = task.deadlines.add(this)
-    if (body.hasBody) {
-      this.#req[kRelay] = this
-      req.on('data', onData)
-      req.on('end', onEnd)
-    }
+    if (body.hasBody) this.#readBody()
     if (watched('tenantry:request:start')) publish('tenantry:request:start', this.#facts())
   }
 
@@ -103,7 +89,21 @@ export class Relay implements StreamListener {
 
   // What the client does.
 
-  bodyData(chunk: Uint8Array): void {
+  #readBody(): void {
+    const req = this.#req
+    const onData = (chunk: Uint8Array): void => this.#bodyData(chunk)
+    const onEnd = (): void => this.#bodyEnd()
+    req.on('data', onData)
+    req.on('end', onEnd)
+    // Lets node:http throw the rest of the body away, so that the connection can be used again.
+    this.#stopBody = () => {
+      req.off('data', onData)
+      req.off('end', onEnd)
+      req.resume()
+    }
+  }
+
+  #bodyData(chunk: Uint8Array): void {
     const { bodyLimit } = this.#task.lease.limits
     this.#bodyBytes += chunk.byteLength
     if (bodyLimit > 0 && this.#bodyBytes > bodyLimit) {
@@ -113,7 +113,7 @@ export class Relay implements StreamListener {
     if (!this.#stream.write(chunk)) this.#req.pause()
   }
 
-  bodyEnd(): void {
+  #bodyEnd(): void {
     const { rawTrailers } = this.#req
     this.#stream.end(rawTrailers.length > 0 ? rawTrailers : undefined)
   }
@@ -122,12 +122,12 @@ export class Relay implements StreamListener {
   closed(): void {
     if (this.#over) return
     this.#stream.reset('client-gone')
-    if (this.#res.req.httpVersionMajor === 1) unbind(this.#req)
+    if (this.#res.req.httpVersionMajor === 1) unbind(this.#req, this)
     this.#fail(new TenantryError('ERR_CLIENT_GONE', 'The client closed the connection before its answer was complete'), true)
   }
 
   /** The client takes data again. */
-  drained(): void {
+  #drained(): void {
     const bytes = this.#unwritten
     this.#unwritten = 0
     if (bytes > 0) this.#stream.consumed(bytes)
@@ -136,15 +136,18 @@ export class Relay implements StreamListener {
   // What the context says.
 
   onHead(text: string, piece: Piece | undefined, end: boolean): void {
-    const head = parseResponseHead(text)
+    const head = readResponseHead(text)
     if (head === undefined) return this.#violation('a response head that is none')
+    if (head.ambiguous) return this.#giveUp('destroyed', this.#broken('framed its answer in two ways'))
     this.#task.deadlines.delete(this.#deadline)
+    if (this.#res.headersSent) return this.#answeredElsewhere()
     try {
       writeResponseHead(this.#res, head)
     } catch (cause) {
       return this.#violation('a response head with invalid fields', cause)
     }
     this.#headWritten = true
+    if (this.#req.method !== 'HEAD' && head.status !== 204 && head.status !== 304) this.#promised = head.length
     if (piece !== undefined) this.onData(piece, end)
     else if (end) this.onEnd(undefined)
     else this.#res.flushHeaders()
@@ -152,33 +155,36 @@ export class Relay implements StreamListener {
 
   onData(piece: Piece, end: boolean): void {
     const res = this.#res
+    const bytes = pieceLength(piece)
+    if (this.#promised !== undefined) {
+      this.#promised -= bytes
+      if (this.#promised < 0 || (end && this.#promised > 0)) return this.#breakPromise()
+    }
     if (end) {
       this.#finish()
       res.end(piece)
-      return
-    }
-    const bytes = pieceLength(piece)
-    if (res.write(piece)) {
+    } else if (res.write(piece)) {
       this.#stream.consumed(bytes)
     } else {
-      if (this.#unwritten === 0) res.once('drain', onDrain)
+      if (this.#unwritten === 0) res.once('drain', () => this.#drained())
       this.#unwritten += bytes
     }
   }
 
   onEnd(trailers: string | undefined): void {
+    if (this.#promised !== undefined && this.#promised > 0) return this.#breakPromise()
     if (trailers !== undefined) this.#addTrailers(trailers)
     this.#finish()
     this.#res.end()
   }
 
   onInfo(text: string): void {
-    const head = parseResponseHead(text)
+    const head = readResponseHead(text)
     if (head === undefined || head.status >= 200) return this.#violation('an informational head that is none')
     try {
       if (head.status === 100) this.#res.writeContinue()
       else if (head.status === 102) this.#res.writeProcessing()
-      else if (head.status === 103) this.#res.writeEarlyHints(collect(head.headers))
+      else if (head.status === 103) this.#res.writeEarlyHints(collect(fieldsOf(head)))
     } catch {
       // A hint that node:http refuses is dropped: it is only a hint.
     }
@@ -191,11 +197,11 @@ export class Relay implements StreamListener {
   onReset(_code: ResetCode): void {
     if (this.#over) {
       // After the answer's end: the rest of the request is not wanted.
-      this.#stopBody()
+      this.#stopBody?.()
       return
     }
     const { label } = this.#task.lease
-    unbind(this.#req)
+    unbind(this.#req, this)
     const error = new TenantryError('ERR_CONTEXT_EXITED', `The application of '${label}' destroyed the connection`, { label })
     this.#fail(error, true)
     // What node:http's clients see: a connection that breaks off.
@@ -204,7 +210,7 @@ export class Relay implements StreamListener {
 
   onFailure(error: TenantryError): void {
     if (this.#over) {
-      this.#stopBody()
+      this.#stopBody?.()
       return
     }
     this.#fail(error, this.#headWritten)
@@ -230,11 +236,33 @@ export class Relay implements StreamListener {
     context.terminate('protocol', error).catch(() => {})
   }
 
+  /** An answer that is not as long as it said: a client must not take what follows for a part of it, or the other way. */
+  #breakPromise(): void {
+    const error = this.#broken('sent another number of bytes than its Content-Length says')
+    this.#stream.reset('destroyed')
+    unbind(this.#req, this)
+    this.#fail(error, true)
+    destroyResponse(this.#res)
+  }
+
+  #broken(what: string): TenantryError {
+    const { label } = this.#task.lease
+    return new TenantryError('ERR_PROTOCOL', `The application of '${label}' ${what}`, { label })
+  }
+
+  /** An outer middleware was faster, such as one with a timeout of its own: its answer stands. */
+  #answeredElsewhere(): void {
+    const { label } = this.#task.lease
+    this.#stream.reset('client-gone')
+    unbind(this.#req, this)
+    this.#fail(new TenantryError('ERR_STATE', `A request for '${label}' was answered by somebody else first`, { label }), false)
+  }
+
   /** Ends the exchange from our side, with an error for the client. */
   #giveUp(code: ResetCode, error: TenantryError): void {
     if (this.#over) return
     this.#stream.reset(code)
-    unbind(this.#req)
+    unbind(this.#req, this)
     this.#fail(error, this.#headWritten)
     replyWithError(this.#req, this.#res, error)
   }
@@ -248,25 +276,17 @@ export class Relay implements StreamListener {
 
   #fail(error: TenantryError, truncated: boolean): void {
     this.#settle(this.#headWritten)
-    this.#stopBody()
+    this.#stopBody?.()
     if (!watched('tenantry:request:error')) return
     publish('tenantry:request:error', { ...this.#facts(), code: error.code, truncated, error })
   }
 
   #settle(served: boolean): void {
     this.#over = true
+    unwatchClose(this.#req, this)
     this.#task.deadlines.delete(this.#deadline)
     this.#task.lease.release(served)
     if (this.#ownConnection !== undefined) this.#channel.disconnect(this.#ownConnection)
-  }
-
-  /** Lets node:http throw the rest of the body away, so that the connection can be used again. */
-  #stopBody(): void {
-    const req = this.#req
-    if (req[kRelay] === undefined) return
-    req.off('data', onData)
-    req.off('end', onEnd)
-    req.resume()
   }
 
   #facts(): { label: string; contextId: number; requestId: number; method: string } {
@@ -275,24 +295,19 @@ export class Relay implements StreamListener {
   }
 }
 
-export function bodyTooLarge(bodyLimit: number, label: string): TenantryError {
-  return new TenantryError('ERR_BODY_TOO_LARGE', `The request body is larger than bodyLimit (${bodyLimit} bytes)`, { label })
-}
-
-/** One pass over the raw headers; nothing is allocated for a request without a body. */
-export function readBodyFacts(rawHeaders: readonly string[]): BodyFacts {
-  let length: number | undefined
-  let chunked = false
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.length === 14 && name.toLowerCase() === 'content-length') length = Number(rawHeaders[at + 1])
-    else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') chunked = true
+/** An HTTP/2 head as an application behind HTTP/1 reads it: no pseudo-fields, and the authority as Host. */
+function asHttp1(req: http.IncomingMessage): string[] {
+  const { authority } = req as { authority?: string }
+  const fields: string[] = []
+  let hasHost = false
+  for (let at = 0; at < req.rawHeaders.length; at += 2) {
+    const name = req.rawHeaders[at] as string
+    if (name.startsWith(':')) continue
+    hasHost ||= name === 'host'
+    fields.push(name, req.rawHeaders[at + 1] as string)
   }
-  if (!chunked && (length === undefined || length === 0)) return NO_BODY
-  return { hasBody: true, length: chunked ? undefined : length }
+  return hasHost || authority === undefined ? fields : ['host', authority, ...fields]
 }
-
-const NO_BODY: BodyFacts = { hasBody: false, length: undefined }
 
 function collect(headers: readonly string[]): Record<string, string | string[]> {
   const collected: Record<string, string | string[]> = {}
@@ -303,20 +318,4 @@ function collect(headers: readonly string[]): Record<string, string | string[]> 
     collected[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
   }
   return collected
-}
-
-function onClose(this: RelayedResponse): void {
-  this[kRelay]?.closed()
-}
-
-function onDrain(this: RelayedResponse): void {
-  this[kRelay]?.drained()
-}
-
-function onData(this: RelayedRequest, chunk: Uint8Array): void {
-  this[kRelay]?.bodyData(chunk)
-}
-
-function onEnd(this: RelayedRequest): void {
-  this[kRelay]?.bodyEnd()
 }

@@ -29,6 +29,8 @@ export interface ResolverSettings {
 export class Resolver {
   readonly #settings: ResolverSettings
   readonly #ownHost: string
+  /** The last route of each tenant; it holds as long as its label gives the same name. */
+  readonly #last = new WeakMap<ResolvedTenant, { readonly name: GroupName; readonly mount: number; readonly route: Route }>()
 
   constructor(settings: ResolverSettings) {
     this.#settings = settings
@@ -59,13 +61,17 @@ export class Resolver {
     if (mount === -1) throw notFound(`No mount of the tenant for '${cutText(host)}' fits the request's path`)
     const path = (tenant.mounts[mount] as { path: string }).path
     const group = tenant.applicationGroup(facts, path)
+    const last = this.#last.get(tenant)
+    if (last !== undefined && last.name === group && last.mount === mount && tenant.processGroup.kind === 'global') {
+      return last.route
+    }
     const processGroup = tenant.processGroup(facts, path).shown
     if (processGroup !== '') {
       const message = `The process group '${cutText(processGroup)}' is not declared; only '' (this process) is`
       throw new TenantryError('ERR_PROCESS_GROUP_MISSING', message, { label: group.shown })
     }
     const { perMount } = tenant.applicationGroup
-    return {
+    const route: Route = {
       mount: perMount ? 0 : mount,
       target: {
         key: keyOf(group, tenant),
@@ -78,6 +84,8 @@ export class Resolver {
         mounts: perMount ? [tenant.mounts[mount] as { path: string; entry: string }] : tenant.mounts,
       },
     }
+    this.#last.set(tenant, { name: group, mount, route })
+    return route
   }
 }
 

@@ -17,8 +17,8 @@ export async function listen(dispatcher: Dispatcher, options: ListenOptions): Pr
   // The application decides about both, not the front.
   server.on('checkContinue', (req, res) => dispatcher.request(req, res, undefined, true))
   server.on('checkExpectation', (req, res) => dispatcher.request(req, res, undefined))
-  server.on('upgrade', (req, socket, head) => dispatcher.upgrade(req, socket, head))
-  server.on('connect', (req, socket, head) => dispatcher.upgrade(req, socket, head))
+  server.on('upgrade', (req, socket, head) => dispatcher.upgrade(req, socket, head, undefined))
+  server.on('connect', (req, socket, head) => dispatcher.upgrade(req, socket, head, undefined))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.path === undefined ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 } : { path: options.path }, () => {

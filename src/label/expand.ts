@@ -28,15 +28,15 @@ export function createLabel(spec: LabelSpec, settings: LabelSettings): Label {
   if (!spec.startsWith('%')) return literal(spec)
   if (spec === '%{SERVER}') {
     const { name, port } = serverOf(settings)
-    return label('server', (facts) => named('server', withPort(name, port(facts))))
+    return label('server', remembering('server', () => name, port))
   }
   if (spec === '%{HOST}') {
     const { name, port } = serverOf(settings)
-    return label('host', (facts) => named('host', withPort(facts.host ?? name, port(facts))))
+    return label('host', remembering('host', (facts) => facts.host ?? name, port))
   }
   if (spec === '%{RESOURCE}') {
     const { name, port } = serverOf(settings)
-    return label('resource', (facts, mount) => named('resource', `${withPort(name, port(facts))}|${mount}`))
+    return label('resource', remembering('resource', () => name, port))
   }
   const variable = /^%\{ENV:([^\s{}%]+)\}$/.exec(spec)?.[1]
   if (variable !== undefined) return byVariable(variable, settings)
@@ -50,6 +50,23 @@ function label(kind: LabelKind, expand: Expand): Label {
 /** The key starts with the kind: `Host: shop` never joins the group of the literal `shop`. */
 function named(kind: LabelKind, shown: string): GroupName {
   return { key: `${kind}:${shown}`, shown }
+}
+
+/**
+ * Makes the name anew only when it differs from the last one: a tenant has its own
+ * label and mostly one host, and a name that is the same object costs no look-up by its text.
+ */
+function remembering(kind: LabelKind, host: (facts: RequestFacts) => string, port: (facts: RequestFacts) => number): Expand {
+  let last: { host: string; port: number; mount: string; name: GroupName } | undefined
+  return (facts, mount) => {
+    const newHost = host(facts)
+    const newPort = port(facts)
+    if (last !== undefined && last.host === newHost && last.port === newPort && last.mount === mount) return last.name
+    const text = withPort(newHost, newPort)
+    const name = named(kind, kind === 'resource' ? `${text}|${mount}` : text)
+    last = { host: newHost, port: newPort, mount, name }
+    return name
+  }
 }
 
 function literal(spec: string): Label {

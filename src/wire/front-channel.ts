@@ -56,55 +56,62 @@ export class FrontStream {
   responseEnded = false
   requestEnded: boolean
   readonly #channel: FrontChannel
-  readonly #send: SendWindow
-  readonly #receive: ReceiveWindow
+  readonly #outbox: Outbox
+  // Made when they are needed: most requests have no body, and most answers fit into one frame.
+  #send: SendWindow | undefined
+  #receive: ReceiveWindow | undefined
 
   constructor(channel: FrontChannel, outbox: Outbox, id: number, requestEnded: boolean, listener: StreamListener) {
     this.id = id
     this.requestEnded = requestEnded
     this.listener = listener
     this.#channel = channel
-    this.#send = new SendWindow(outbox, id)
-    this.#receive = new ReceiveWindow(outbox, id)
+    this.#outbox = outbox
   }
 
   /** A piece of the request's body; false: wait for `onWritable`. */
   write(piece: Uint8Array): boolean {
-    return this.#send.write(piece)
+    const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
+    return send.write(piece)
   }
 
   /** The request's body is complete. */
   end(rawTrailers: readonly string[] | undefined): void {
-    this.#send.end(rawTrailers)
+    const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
+    send.end(rawTrailers)
     this.requestEnded = true
     if (this.responseEnded) this.#channel.forget(this.id)
   }
 
   /** `bytes` of the response have left for the client. */
   consumed(bytes: number): void {
-    if (!this.responseEnded) this.#receive.consumed(bytes)
+    if (!this.responseEnded) this.#receive?.consumed(bytes)
   }
 
   /** Gives the stream up; the listener hears nothing more. */
   reset(code: ResetCode): void {
-    this.#send.drop()
+    this.#send?.drop()
     this.#channel.reset(this.id, code)
   }
 
   /** The channel's business: counts against the window. */
-  received(bytes: number): boolean {
-    return this.#receive.receive(bytes)
+  received(piece: Piece, end: boolean): boolean {
+    // The first piece is never larger than a window.
+    if (end && this.#receive === undefined) return true
+    const receive = (this.#receive ??= new ReceiveWindow(this.#outbox, this.id))
+    return receive.receive(pieceLength(piece))
   }
 
   /** False when it is more than was sent: such credit would let bytes pile up on the way. */
   granted(bytes: number): boolean {
-    if (!this.#send.allows(bytes)) return false
-    if (this.#send.grant(bytes)) this.listener.onWritable()
+    const send = this.#send
+    if (send?.allows(bytes) !== true) return false
+    if (send.grant(bytes)) this.listener.onWritable()
     return true
   }
 
   close(): void {
-    this.#send.drop()
+    this.#send?.drop()
   }
 }
 
@@ -220,7 +227,7 @@ export class FrontChannel {
         const [, id, end, piece] = frame
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
-        if (!stream.headSeen || stream.responseEnded || !isPiece(piece) || !stream.received(pieceLength(piece))) return false
+        if (!stream.headSeen || stream.responseEnded || !isPiece(piece) || !stream.received(piece, end === 1)) return false
         if (end === 1) this.#finish(stream)
         stream.listener.onData(piece, end === 1)
         return true
@@ -269,7 +276,7 @@ export class FrontChannel {
     const stream = this.#find(id)
     if (stream === undefined) return this.#isLate(id)
     if (stream.headSeen || !isText(text, MAX_HEAD)) return false
-    if (piece !== undefined && (!isPiece(piece) || !stream.received(pieceLength(piece)))) return false
+    if (piece !== undefined && (!isPiece(piece) || !stream.received(piece, end === 1))) return false
     stream.headSeen = true
     if (end === 1) this.#finish(stream)
     stream.listener.onHead(text, piece, end === 1)

@@ -42,7 +42,8 @@ export class TenantStream {
   readonly #channel: TenantChannel
   readonly #outbox: Outbox
   readonly #send: SendWindow
-  readonly #receive: ReceiveWindow
+  /** Made for the first byte of a body: most requests have none. */
+  #receive: ReceiveWindow | undefined
   #requestEnded: boolean
   #responseEnded = false
   #ending: { readonly trailers: string | undefined } | undefined
@@ -53,7 +54,6 @@ export class TenantStream {
     this.#channel = channel
     this.#outbox = outbox
     this.#send = new SendWindow(outbox, id)
-    this.#receive = new ReceiveWindow(outbox, id)
   }
 
   get waitingBytes(): number {
@@ -89,6 +89,7 @@ export class TenantStream {
 
   /** `bytes` of the request's body have been read. */
   consumed(bytes: number): void {
+    this.#receive ??= new ReceiveWindow(this.#outbox, this.id)
     this.#receive.consumed(bytes)
   }
 
