@@ -104,12 +104,12 @@ test('20,000 hosts under a wildcard stay within its caps while the named tenants
   await Promise.all(regulars)
   t.diagnostic(`${JSON.stringify([...statuses])}, named: ${asked}`)
   assert.deepEqual(failures, [])
-  assert.ok(asked > 30, `the named tenants were asked ${asked} times`)
+  assert.ok(asked >= 2 * named.length, `the named tenants were asked ${asked} times`)
   assert.deepEqual([...statuses.keys()].filter((status) => status !== '200' && status !== '503'), [])
   assert.ok((statuses.get('200') ?? 0) > 0, 'some of them were served')
   for (const host of named) {
     const answer = await askJson(port, host)
-    assert.ok((answer['requests'] as number) > 5, `${host} still has the context that it had: ${JSON.stringify(answer)}`)
+    assert.ok((answer['requests'] as number) >= 3, `${host} still has the context that it had: ${JSON.stringify(answer)}`)
   }
   // Never more than four under the wildcard, starting and ending ones left out.
   let alive = 0
