@@ -75,7 +75,8 @@ export class Service implements FrontListener, ExchangeTotals {
       Tunnel.open(head, stream, new ClientConnection(shared.facts, () => {}), application, this)
       return
     }
-    const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#twin(shared)
+    // A response owns its socket, and the application may have destroyed the last one's: then this one gets its own.
+    const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#connect(shared.facts, undefined)
     const exchange = new Exchange(head, stream, connection, this.#keepAliveTimeout, this)
     if (mount !== '') enterMount(exchange.req, mount)
     application.handle(exchange, head)
@@ -109,13 +110,6 @@ export class Service implements FrontListener, ExchangeTotals {
       this.#forget(number)
       this.channel.disconnect(number)
     })
-  }
-
-  /** Pipelined requests overlap, and a response owns its socket: the second one gets its own, of the same client. */
-  #twin(shared: ClientConnection): ClientConnection {
-    const twin = this.#connect(shared.facts, undefined)
-    if (shared.server !== undefined) twin.server = shared.server
-    return twin
   }
 
   #forget(number: number): void {

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import http from 'node:http'
+import http2 from 'node:http2'
 import { MessageChannel } from 'node:worker_threads'
 import { readBodyFacts } from '../../src/http/body-facts.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
@@ -9,6 +11,7 @@ import { TenantChannel } from '../../src/wire/tenant-channel.ts'
 import { FakeClock } from '../ops/fake-clock.ts'
 import { listen } from '../tenant/front.ts'
 import { RecordingContext, RecordingFront } from '../wire/ends.ts'
+import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { Context } from '../../src/context/context.ts'
 import type { EndReason } from '../../src/events.ts'
@@ -17,6 +20,8 @@ import type { GroupLimits } from '../../src/group/tenant.ts'
 
 export interface Harness {
   readonly port: number
+  /** The same behind HTTP/2 without TLS. */
+  readonly http2Port: number
   /** Its own, so that its events can be told apart. */
   readonly label: string
   readonly clock: FakeClock
@@ -57,7 +62,7 @@ export async function startRelay(
   const released: boolean[] = []
   const clock = new FakeClock()
   const deadlines = new HandlerDeadlines(clock)
-  const server = http.createServer((req, res) => {
+  const onRequest = (req: http.IncomingMessage, res: http.ServerResponse): void => {
     before(req, res)
     let open = true
     const release = (served: boolean): void => {
@@ -72,6 +77,12 @@ export async function startRelay(
       expectsContinue: false,
       deadlines,
     })
-  })
-  return { port: await listen(t, server), label, clock, front, world, tenant, released, terminated }
+  }
+  const port = await listen(t, http.createServer(onRequest))
+  const second = http2.createServer(onRequest as unknown as Parameters<typeof http2.createServer>[0])
+  second.listen(0, '127.0.0.1')
+  await once(second, 'listening')
+  t.after(() => second.close())
+  const { port: http2Port } = second.address() as AddressInfo
+  return { port, http2Port, label, clock, front, world, tenant, released, terminated }
 }

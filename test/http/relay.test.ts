@@ -1,6 +1,8 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
+import { once } from 'node:events'
+import http2 from 'node:http2'
 import { TenantryError } from '../../src/errors.ts'
 import { subscribe } from '../../src/events.ts'
 import { WINDOW } from '../../src/wire/frames.ts'
@@ -193,8 +195,8 @@ for (const [what, head] of [
     const answer = exchange(t, harness.port, get('/'))
     const { stream } = await request(harness)
     stream.head(head as string)
-    stream.end(undefined)
     assert.match(await answer, /^HTTP\/1\.1 502 /)
+    assert.deepEqual(harness.released, [false])
     assert.deepEqual(harness.terminated.map(({ reason, error }) => [reason, error?.code]), [['protocol', 'ERR_PROTOCOL']])
   })
 }
@@ -239,37 +241,7 @@ test('an answer after which the upload goes on is finished once, and the upload 
   assert.equal(harness.front.size, 0)
 })
 
-// Found by these tests and not yet so: each is named in the report of its author.
-
-test('a client that leaves during an upload that outlives its answer leaves no stream behind', { todo: 'the relay hears no close after its answer' }, async (t) => {
-  const harness = await startRelay(t)
-  const client = await connect(t, harness.port)
-  client.socket.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\nhalf')
-  const { stream } = await request(harness)
-  stream.head('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
-  stream.write('ok')
-  stream.end(undefined)
-  await client.until('ok')
-  client.socket.destroy()
-  await until(() => harness.world.heard.some(([name]) => name === 'disconnect'))
-  assert.equal(harness.front.size, 0)
-})
-
-test('a body that passes bodyLimit after the answer is never shown as complete', { todo: 'the piece is dropped and END is sent' }, async (t) => {
-  const harness = await startRelay(t, { bodyLimit: 10 })
-  const client = await connect(t, harness.port)
-  client.socket.write('POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n')
-  const { stream, listener } = await request(harness)
-  stream.head('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
-  stream.write('ok')
-  stream.end(undefined)
-  await client.until('ok')
-  client.socket.write(`14\r\n${'x'.repeat(20)}\r\n0\r\n\r\n`)
-  await until(() => listener.heard.some(([name]) => name === 'end' || name === 'reset'))
-  assert.deepEqual(listener.heard.at(-1), ['reset', 'body-limit'])
-})
-
-test('an outer framework that has answered by itself is not held against the context', { todo: 'ERR_HTTP_HEADERS_SENT is taken for a violation' }, async (t) => {
+test('an outer framework that has answered by itself is not held against the context', async (t) => {
   const harness = await startRelay(t, {}, (_req, res) => {
     setTimeout(() => res.writeHead(503).write('too slow'), 20)
   })
@@ -280,16 +252,81 @@ test('an outer framework that has answered by itself is not held against the con
   stream.head('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
   stream.write('ok')
   stream.end(undefined)
-  await until(() => harness.released.length === 1)
+  await until(() => harness.released.length === 1, 500)
   assert.deepEqual(harness.terminated, [])
+  await Promise.race([client.closed, new Promise((resolve) => setTimeout(resolve, 200))])
+  assert.doesNotMatch(client.text(), /200 OK/)
 })
 
-test('early hints with several links reach the client', { todo: 'writeEarlyHints refuses links joined by a comma' }, async (t) => {
+test('a request of an HTTP/2 client reaches the application in the form of HTTP/1', async (t) => {
   const harness = await startRelay(t)
-  const answer = exchange(t, harness.port, get('/'))
-  const { stream } = await request(harness)
-  stream.info('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload, </b.css>; rel=preload\r\n\r\n')
-  stream.head('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n')
-  stream.end(undefined)
-  assert.match(await answer, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload, <\/b\.css>; rel=preload\r\n/)
+  const session = http2.connect(`http://127.0.0.1:${harness.http2Port}`)
+  t.after(() => session.destroy())
+  const stream = session.request({ ':path': '/p', ':authority': 'a.test', 'x-a': '1' })
+  const answered = once(stream, 'response')
+  const { head, stream: served } = await request(harness)
+  assert.deepEqual([head.method, head.url], ['GET', '/p'])
+  served.head('HTTP/1.1 201 Created\r\nX-B: 2\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n')
+  served.write('body')
+  served.end(undefined)
+  const [headers] = (await answered) as [Record<string, unknown>]
+  assert.deepEqual([headers[':status'], headers['x-b'], headers['connection'], headers['transfer-encoding']], [201, '2', undefined, undefined])
+  assert.equal(head.rawHeaders.some((name, at) => at % 2 === 0 && name.startsWith(':')), false)
+  assert.equal(head.rawHeaders[head.rawHeaders.findIndex((name) => name.toLowerCase() === 'host') + 1], 'a.test')
 })
+
+// Found by these tests, and not yet so in the front.
+
+test('a head that is none ends its request also when its end came in the same frame',
+  { todo: 'the stream is forgotten before the violation, so nobody fails the request' }, async (t) => {
+    const harness = await startRelay(t)
+    const client = await connect(t, harness.port)
+    client.socket.write(get('/'))
+    const { stream } = await request(harness)
+    stream.head('hello')
+    stream.end(undefined)
+    await until(() => harness.terminated.length === 1)
+    await until(() => client.text().startsWith('HTTP/1.1 502 '), 500)
+    assert.deepEqual(harness.released, [false])
+  })
+
+test('a client that leaves during an upload that outlives its answer leaves no stream behind',
+  { todo: 'the relay hears no close after its answer' }, async (t) => {
+    const harness = await startRelay(t)
+    const client = await connect(t, harness.port)
+    client.socket.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\nhalf')
+    const { stream } = await request(harness)
+    stream.head('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
+    stream.write('ok')
+    stream.end(undefined)
+    await client.until('ok')
+    client.socket.destroy()
+    await until(() => harness.world.heard.some(([name]) => name === 'disconnect'))
+    assert.equal(harness.front.size, 0)
+  })
+
+test('a body that passes bodyLimit after the answer is never shown as complete',
+  { todo: 'the piece is dropped and END is sent' }, async (t) => {
+    const harness = await startRelay(t, { bodyLimit: 10 })
+    const client = await connect(t, harness.port)
+    client.socket.write('POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n')
+    const { stream, listener } = await request(harness)
+    stream.head('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
+    stream.write('ok')
+    stream.end(undefined)
+    await client.until('ok')
+    client.socket.write(`14\r\n${'x'.repeat(20)}\r\n0\r\n\r\n`)
+    await until(() => listener.heard.some(([name]) => name === 'end' || name === 'reset'))
+    assert.deepEqual(listener.heard.at(-1), ['reset', 'body-limit'])
+  })
+
+test('early hints with several links reach the client',
+  { todo: 'writeEarlyHints refuses links joined by a comma' }, async (t) => {
+    const harness = await startRelay(t)
+    const answer = exchange(t, harness.port, get('/'))
+    const { stream } = await request(harness)
+    stream.info('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload, </b.css>; rel=preload\r\n\r\n')
+    stream.head('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n')
+    stream.end(undefined)
+    assert.match(await answer, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload, <\/b\.css>; rel=preload\r\n/)
+  })

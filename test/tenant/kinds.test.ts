@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { folder } from '../context/start.ts'
-import { bodyOf, exchange, get, serveEntry, serveSource } from './front.ts'
+import { bodyOf, connect, exchange, get, serveEntry, serveSource } from './front.ts'
 import type { TestContext } from 'node:test'
 import type { FrontOptions } from './front.ts'
 
@@ -197,7 +197,19 @@ test('requests and responses are instances of the real classes, also of the ones
 test("a 'connection' listener of the application's server hears of each client once", async (t) => {
   const { port } = await serveSource(t, listening(`
     server.on('connection', (socket) => seen.push(socket.remoteAddress)).listen(3000)`))
-  const two = `GET / HTTP/1.1\r\nHost: a.test\r\n\r\n${get('/')}`
-  const answer = await exchange(t, port, two)
-  assert.equal(answer.match(/\["127\.0\.0\.1"\]/g)?.length, 2)
+  const client = await connect(t, port)
+  client.socket.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n')
+  await client.until('["127.0.0.1"]')
+  client.socket.write(get('/'))
+  assert.equal(bodyOf((await client.closed).replace(/^[^]*?"\]/, '')), '["127.0.0.1"]')
+})
+
+test('requests of one connection share its socket, as behind node:http', async (t) => {
+  const { port } = await serveSource(t, `let before
+    export default (req, res) => { res.end(String(req.socket === before)); before = req.socket }`)
+  const client = await connect(t, port)
+  client.socket.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n')
+  await client.until('false')
+  client.socket.write(get('/'))
+  assert.match(await client.closed, /false[^]*true$/)
 })

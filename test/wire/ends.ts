@@ -9,9 +9,11 @@ import type { ErrorRecord, Piece, ResetCode } from '../../src/wire/frames.ts'
 import type { ContextListener, OpenHead, StreamListener } from '../../src/wire/front-channel.ts'
 import type { FrontListener, RequestHead, RequestListener, TenantStream } from '../../src/wire/tenant-channel.ts'
 
-/** One turn of the loop at a time, until it is so. The test runner's own timeout ends a wait that never does. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn()
+/** One turn of the loop at a time until it is so; a wait that is in vain says what it waited for. */
+export async function until(condition: () => boolean, atMost = 15_000): Promise<void> {
+  for (const end = performance.now() + atMost; !condition(); await turn()) {
+    if (performance.now() > end) throw new Error(`waited ${atMost} ms in vain for ${String(condition)}`)
+  }
 }
 
 export function turn(): Promise<void> {
