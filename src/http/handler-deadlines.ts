@@ -13,12 +13,12 @@ const SWEEP_INTERVAL = 250
 
 /** Ends requests whose application does not begin its answer in time. */
 export class HandlerDeadlines {
-  readonly #clock: Clock
+  readonly clock: Clock
   readonly #waiting = new Slots<AwaitingHead>()
   #stop: (() => void) | undefined
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.clock = clock
   }
 
   /** Returns the number to `delete` it by; 0 where there is nothing to watch. */
@@ -26,7 +26,7 @@ export class HandlerDeadlines {
     if (request.handlerTimeout === 0) return 0
     const number = this.#waiting.next()
     this.#waiting.put(number, request)
-    this.#stop ??= this.#clock.every(SWEEP_INTERVAL, () => this.#sweep())
+    this.#stop ??= this.clock.every(SWEEP_INTERVAL, () => this.#sweep())
     return number
   }
 
@@ -41,7 +41,7 @@ export class HandlerDeadlines {
 
   #sweep(): void {
     if (this.#waiting.size === 0) return this.close()
-    const now = this.#clock.now()
+    const now = this.clock.now()
     for (const request of this.#waiting.values()) {
       if (now - request.startedAt >= request.handlerTimeout) request.handlerTimedOut()
     }

@@ -31,7 +31,7 @@ export interface RelayTask {
  * the client as fast as the client reads it.
  */
 export class Relay implements StreamListener, CloseWatcher {
-  readonly startedAt: number = performance.now()
+  readonly startedAt: number
   readonly #req: http.IncomingMessage
   readonly #res: http.ServerResponse
   readonly #task: RelayTask
@@ -44,13 +44,17 @@ export class Relay implements StreamListener, CloseWatcher {
   #unwritten = 0
   /** Bytes that Content-Length still promises; undefined where it promises none. */
   #promised: number | undefined
-  #headWritten = false
-  #over = false
+  /**
+   *     waiting → answering → over           the answer and the request are complete
+   *     answering → uploading → over         the answer is, the request's body goes on
+   */
+  #state: 'waiting' | 'answering' | 'uploading' | 'over' = 'waiting'
 
   constructor(req: http.IncomingMessage, res: http.ServerResponse, body: BodyFacts, task: RelayTask) {
     this.#req = req
     this.#res = res
     this.#task = task
+    this.startedAt = task.deadlines.clock.now()
     const { channel } = task.lease.context
     this.#channel = channel
     const http2 = isHttp2(res)
@@ -110,19 +114,23 @@ export class Relay implements StreamListener, CloseWatcher {
       this.#giveUp('body-limit', bodyTooLarge(bodyLimit, this.#task.lease.label))
       return
     }
-    if (!this.#stream.write(chunk)) this.#req.pause()
+    // node:http reads each chunk into memory of its own; unless somebody listens beside us, it can move.
+    const own = this.#req.listenerCount('data') === 1
+    if (!this.#stream.write(chunk, own)) this.#req.pause()
   }
 
   #bodyEnd(): void {
     const { rawTrailers } = this.#req
     this.#stream.end(rawTrailers.length > 0 ? rawTrailers : undefined)
+    if (this.#state === 'uploading') this.#settle()
   }
 
   /** 'close' of the response: after its end, or because the client left. */
   closed(): void {
-    if (this.#over) return
+    if (this.#state === 'over') return
     this.#stream.reset('client-gone')
-    if (this.#res.req.httpVersionMajor === 1) unbind(this.#req, this)
+    unbind(this.#req, this)
+    if (this.#state === 'uploading') return this.#settle()
     this.#fail(new TenantryError('ERR_CLIENT_GONE', 'The client closed the connection before its answer was complete'), true)
   }
 
@@ -146,7 +154,7 @@ export class Relay implements StreamListener, CloseWatcher {
     } catch (cause) {
       return this.#violation('a response head with invalid fields', cause)
     }
-    this.#headWritten = true
+    this.#state = 'answering'
     if (this.#req.method !== 'HEAD' && head.status !== 204 && head.status !== 304) this.#promised = head.length
     if (piece !== undefined) this.onData(piece, end)
     else if (end) this.onEnd(undefined)
@@ -195,11 +203,9 @@ export class Relay implements StreamListener, CloseWatcher {
   }
 
   onReset(_code: ResetCode): void {
-    if (this.#over) {
-      // After the answer's end: the rest of the request is not wanted.
-      this.#stopBody?.()
-      return
-    }
+    // After the answer's end: the rest of the request is not wanted.
+    if (this.#state === 'uploading') return this.#settle()
+    if (this.#state === 'over') return
     const { label } = this.#task.lease
     unbind(this.#req, this)
     const error = new TenantryError('ERR_CONTEXT_EXITED', `The application of '${label}' destroyed the connection`, { label })
@@ -209,11 +215,9 @@ export class Relay implements StreamListener, CloseWatcher {
   }
 
   onFailure(error: TenantryError): void {
-    if (this.#over) {
-      this.#stopBody?.()
-      return
-    }
-    this.#fail(error, this.#headWritten)
+    if (this.#state === 'uploading') return this.#settle()
+    if (this.#state === 'over') return
+    this.#fail(error, this.#state === 'answering')
     replyWithError(this.#req, this.#res, error)
   }
 
@@ -234,6 +238,8 @@ export class Relay implements StreamListener, CloseWatcher {
     const { label, context } = this.#task.lease
     const error = new TenantryError('ERR_PROTOCOL', `The context of '${label}' sent ${what}`, { label, cause })
     context.terminate('protocol', error).catch(() => {})
+    // A head whose end came with it has left the channel already, so the channel cannot fail it.
+    this.onFailure(error)
   }
 
   /** An answer that is not as long as it said: a client must not take what follows for a part of it, or the other way. */
@@ -260,29 +266,34 @@ export class Relay implements StreamListener, CloseWatcher {
 
   /** Ends the exchange from our side, with an error for the client. */
   #giveUp(code: ResetCode, error: TenantryError): void {
-    if (this.#over) return
+    if (this.#state === 'over') return
     this.#stream.reset(code)
     unbind(this.#req, this)
-    this.#fail(error, this.#headWritten)
+    if (this.#state === 'uploading') return this.#settle()
+    this.#fail(error, this.#state === 'answering')
     replyWithError(this.#req, this.#res, error)
   }
 
+  /** The answer is complete; the request may still be on its way, to an application that reads it. */
   #finish(): void {
-    this.#settle(true)
+    if (this.#stream.requestEnded) this.#settle()
+    else this.#state = 'uploading'
     if (!watched('tenantry:request:finish')) return
-    const responseTime = performance.now() - this.startedAt
+    const responseTime = this.#task.deadlines.clock.now() - this.startedAt
     publish('tenantry:request:finish', { ...this.#facts(), statusCode: this.#res.statusCode, responseTime })
   }
 
   #fail(error: TenantryError, truncated: boolean): void {
-    this.#settle(this.#headWritten)
-    this.#stopBody?.()
+    this.#settle()
     if (!watched('tenantry:request:error')) return
     publish('tenantry:request:error', { ...this.#facts(), code: error.code, truncated, error })
   }
 
-  #settle(served: boolean): void {
-    this.#over = true
+  /** Nothing of this request is left: the lease goes back. */
+  #settle(): void {
+    const served = this.#state !== 'waiting'
+    this.#state = 'over'
+    if (!this.#stream.requestEnded) this.#stopBody?.()
     unwatchClose(this.#req, this)
     this.#task.deadlines.delete(this.#deadline)
     this.#task.lease.release(served)
@@ -309,12 +320,17 @@ function asHttp1(req: http.IncomingMessage): string[] {
   return hasHost || authority === undefined ? fields : ['host', authority, ...fields]
 }
 
+/** The fields of 103 Early Hints as `writeEarlyHints` takes them: links one by one. */
 function collect(headers: readonly string[]): Record<string, string | string[]> {
   const collected: Record<string, string | string[]> = {}
   for (let at = 0; at < headers.length; at += 2) {
     const name = (headers[at] as string).toLowerCase()
     const before = collected[name]
     const value = headers[at + 1] as string
+    if (name === 'link') {
+      collected[name] = [...(Array.isArray(before) ? before : []), ...value.split(/,\s*(?=<)/)]
+      continue
+    }
     collected[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
   }
   return collected

@@ -75,6 +75,7 @@ interface MadeHead extends http.ServerResponse {
   chunkedEncoding: boolean
 }
 
+// oxlint-disable-next-line typescript/unbound-method -- compared, never called
 const { writeHead } = http.ServerResponse.prototype
 
 /**

@@ -8,8 +8,11 @@
  */
 export const PROTOCOL_VERSION = 1
 
-/** Bytes that may be under way for one stream in one direction before the receiver has read any. */
-export const WINDOW = 256 * 1024
+/**
+ * Bytes that may be under way for one stream in one direction before the receiver has read any. Half of it halves
+ * a large download's throughput, twice of it adds a tenth (measured).
+ */
+export const WINDOW = 512 * 1024
 
 /** The largest body piece in one frame: one socket read of Node's. */
 export const MAX_PIECE = 64 * 1024

@@ -69,10 +69,10 @@ export class FrontStream {
     this.#outbox = outbox
   }
 
-  /** A piece of the request's body; false: wait for `onWritable`. */
-  write(piece: Uint8Array): boolean {
+  /** A piece of the request's body; false: wait for `onWritable`. `own`: nobody else will look at it again. */
+  write(piece: Uint8Array, own = false): boolean {
     const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
-    return send.write(piece)
+    return send.write(piece, undefined, own)
   }
 
   /** The request's body is complete. */

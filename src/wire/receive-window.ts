@@ -1,8 +1,8 @@
 import { Kind, WINDOW } from './frames.ts'
 import type { Outbox } from './outbox.ts'
 
-/** Credit goes back in lumps: one frame for half a window instead of one for each piece. */
-const LUMP = WINDOW / 2
+/** Credit goes back in lumps: one frame for a quarter of a window instead of one for each piece. */
+const LUMP = WINDOW / 4
 
 /** The receiving half: counts what came against what was allowed, and gives credit back as it is read. */
 export class ReceiveWindow {

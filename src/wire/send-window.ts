@@ -8,6 +8,7 @@ const CLONE_LIMIT = 2 * 1024
 
 interface Waiting {
   readonly bytes: Uint8Array
+  readonly own: boolean
   readonly sent: (() => void) | undefined
 }
 
@@ -46,8 +47,11 @@ export class SendWindow {
     this.#lastTurn = this.#outbox.turn
   }
 
-  /** False when data waits for credit: `grant` will answer true once it is gone. `sent` runs when the last byte left. */
-  write(piece: Piece, sent?: () => void): boolean {
+  /**
+   * False when data waits for credit: `grant` will answer true once it is gone. `sent` runs when the last byte left.
+   * `own`: nobody else will look at the bytes again, so memory that holds nothing else may move instead of being copied.
+   */
+  write(piece: Piece, sent?: () => void, own = false): boolean {
     if (piece.length === 0 && this.#waitingBytes === 0) {
       if (sent !== undefined) process.nextTick(sent)
       return this.#credit > 0
@@ -65,14 +69,14 @@ export class SendWindow {
       piece = Buffer.from(piece)
     }
     if (this.#waitingBytes === 0) {
-      const done = this.#sendBytes(piece, 0)
+      const done = this.#sendBytes(piece, own)
       if (done === piece.byteLength) {
         if (sent !== undefined) process.nextTick(sent)
         return this.#credit > 0
       }
       piece = piece.subarray(done)
     }
-    this.#waiting.push({ bytes: piece, sent })
+    this.#waiting.push({ bytes: piece, own, sent })
     this.#waitingBytes += piece.byteLength
     return false
   }
@@ -86,10 +90,10 @@ export class SendWindow {
   grant(bytes: number): boolean {
     this.#credit += bytes
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const done = this.#sendBytes(first.bytes, 0)
+      const done = this.#sendBytes(first.bytes, first.own)
       this.#waitingBytes -= done
       if (done < first.bytes.byteLength) {
-        this.#waiting[0] = { bytes: first.bytes.subarray(done), sent: first.sent }
+        this.#waiting[0] = { ...first, bytes: first.bytes.subarray(done) }
         return false
       }
       this.#waiting.shift()
@@ -115,11 +119,20 @@ export class SendWindow {
     for (const { sent } of waiting) if (sent !== undefined) process.nextTick(sent)
   }
 
-  #sendBytes(bytes: Uint8Array, from: number): number {
-    let at = from
+  #sendBytes(bytes: Uint8Array, own: boolean): number {
+    const { byteLength, buffer } = bytes
+    const movable = own && byteLength === buffer.byteLength && byteLength > CLONE_LIMIT && byteLength <= MAX_PIECE
+    if (movable && byteLength <= this.#credit) {
+      this.#outbox.transfer(buffer as ArrayBuffer)
+      this.#credit -= byteLength
+      this.#carry(bytes)
+      return byteLength
+    }
+    let at = 0
     while (at < bytes.byteLength && this.#credit > 0) {
       const size = Math.min(bytes.byteLength - at, this.#credit, MAX_PIECE)
-      const copy = new Uint8Array(size)
+      // Not zeroed first, since every byte of it is overwritten; and never from the pool.
+      const copy = Buffer.allocUnsafeSlow(size)
       copy.set(bytes.subarray(at, at + size))
       if (size > CLONE_LIMIT) this.#outbox.transfer(copy.buffer)
       this.#credit -= size

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
-import { Kind, WINDOW } from '../../src/wire/frames.ts'
+import { Kind, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
 import { TenantChannel } from '../../src/wire/tenant-channel.ts'
 import { connectEnds, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
 import type { Carrier } from '../../src/wire/carrier.ts'
@@ -181,7 +181,7 @@ test('a sender without credit says so, and says once when it may go on', async (
   assert.equal(served.write('xy'), false)
   assert.equal(served.waitingBytes, 1)
   assert.equal(stream.write(Buffer.alloc(WINDOW)), false)
-  await until(() => received(client) === WINDOW && request.heard.length === 4)
+  await until(() => received(client) === WINDOW && request.heard.length === WINDOW / MAX_PIECE)
   assert.deepEqual(request.heard.filter(([name]) => name === 'drain'), [])
   served.consumed(WINDOW)
   stream.consumed(WINDOW)
