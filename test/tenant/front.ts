@@ -1,7 +1,6 @@
 import http from 'node:http'
 import net from 'node:net'
 import { once } from 'node:events'
-import { pathToFileURL } from 'node:url'
 import { systemClock } from '../../src/clock.ts'
 import { readBodyFacts } from '../../src/http/body-facts.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
@@ -73,14 +72,7 @@ export function serveSource(t: TestContext, source: string, options: FrontOption
   return serveEntry(t, appFile(t, source, options.name), options)
 }
 
-/** The same application behind a node:http server of its own: the oracle. */
-export async function serveBare(t: TestContext, entry: string): Promise<number> {
-  // A new copy for each test: what it remembers is its own.
-  const { default: handler } = (await import(`${pathToFileURL(entry).href}?${Math.random()}`)) as { default: http.RequestListener }
-  return listen(t, http.createServer(handler))
-}
-
-export async function listen(t: TestContext, server: http.Server): Promise<number> {
+export async function listen(t: Pick<TestContext, 'after'>, server: http.Server): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => {
@@ -100,7 +92,7 @@ export interface Client {
   readonly closed: Promise<string>
 }
 
-export async function connect(t: TestContext, port: number): Promise<Client> {
+export async function connect(t: Pick<TestContext, 'after'>, port: number): Promise<Client> {
   const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   t.after(() => socket.destroy())
   let text = ''
@@ -134,7 +126,7 @@ export async function connect(t: TestContext, port: number): Promise<Client> {
 }
 
 /** One exchange: sends the text as it is, and gathers what comes until the server closes. */
-export async function exchange(t: TestContext, port: number, text: string): Promise<string> {
+export async function exchange(t: Pick<TestContext, 'after'>, port: number, text: string): Promise<string> {
   const client = await connect(t, port)
   client.socket.write(text, 'latin1')
   return withoutDate(await client.closed)

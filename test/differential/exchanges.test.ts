@@ -1,18 +1,30 @@
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import path from 'node:path'
-import { connect, exchange, get, merged, post, serveBare, serveEntry, withoutDate } from './front.ts'
-import type { Client } from './front.ts'
+import { connect, exchange, get, merged, post, withoutDate } from '../tenant/front.ts'
+import { openLanes, shareLanes } from './lanes.ts'
+import type { Client } from '../tenant/front.ts'
 import type { TestContext } from 'node:test'
 
 const ROUTES = path.resolve('test/fixtures/apps/routes.mjs')
 
-/** Runs `talk` against the routes bare and through the relay: it must bring the same, and the routes must have seen the same. */
+const lanes = shareLanes((t) => openLanes(t, ROUTES))
+
+let cases = 0
+after(() => console.log(`${cases} exchanges were the same as node:http's`))
+
+/** Runs `talk` against the routes bare and on every lane: it must bring the same, and the routes must have seen the same. */
 async function alike(t: TestContext, talk: (port: number) => Promise<unknown>): Promise<unknown> {
-  const [bare, { port }] = await Promise.all([serveBare(t, ROUTES), serveEntry(t, ROUTES)])
-  const [expected, actual] = [await talk(bare), await talk(port)]
-  assert.deepEqual(actual, expected)
-  return expected
+  const { bare, others } = lanes()
+  const [expected, ...actual] = await Promise.all([bare, ...others].map(async ({ port }) => {
+    await exchange(t, port, get('/log?clear'))
+    return [await talk(port), await log(t, port)]
+  })) as [[unknown, string[]], ...unknown[]]
+  for (const [index, { name }] of others.entries()) {
+    assert.deepEqual(actual[index], expected, name)
+    cases++
+  }
+  return expected[0]
 }
 
 /** What the routes logged, once it has not changed for a while. */
@@ -62,9 +74,7 @@ const EXCHANGES: readonly (readonly [string, string])[] = [
 ]
 for (const [name, text] of EXCHANGES) {
   test(`${name} is answered byte for byte as by node:http`, async (t) => {
-    const [answer] = (await alike(t, async (port) => {
-      return [merged(await exchange(t, port, text)), await log(t, port)]
-    })) as [string]
+    const answer = (await alike(t, async (port) => merged(await exchange(t, port, text)))) as string
     // What breaks off at once is no answer; everything else begins with one.
     assert.match(answer, /destroy$|(silent|req|socket)-timeout$/.test(name) ? /^(HTTP|$)/ : /^HTTP\/1\.1 \d{3} /)
   })
@@ -93,12 +103,13 @@ test("a request's timeout does not meet the next request of its connection, nor 
     await client.until('quick')
     await new Promise((resolve) => setTimeout(resolve, 150))
     client.socket.write(get('/slow'))
-    return [withoutDate(await client.closed), await log(t, port)]
+    return withoutDate(await client.closed)
   })
 })
 
 test('a client that reads slowly is not idle', async (t) => {
-  const { port } = await serveEntry(t, ROUTES)
+  const port = lanes().others[0]?.port as number
+  await exchange(t, port, get('/log?clear'))
   const client = await connect(t, port)
   client.socket.write(get('/large-timeout'))
   let paused = 0
@@ -152,7 +163,7 @@ test('a 100 Continue comes before the body is sent, when the application is ther
 })
 
 test('a truncated answer has neither a last chunk nor an end: the connection breaks off', async (t) => {
-  const [answer] = (await alike(t, async (port) => [await exchange(t, port, get('/destroy-mid'))])) as [string]
+  const answer = (await alike(t, (port) => exchange(t, port, get('/destroy-mid')))) as string
   assert.match(answer, /4\r\npart\r\n$/)
 })
 
@@ -167,7 +178,6 @@ for (const route of ['/observe', '/observe-read', '/observe-early']) {
         const client = await connect(t, port)
         client.socket.write(text)
         await client.until('\r\n\r\n')
-        return log(t, port)
       })
     })
   }
@@ -186,7 +196,6 @@ for (const [route, text, after] of [
       if (after === '') await new Promise((resolve) => setTimeout(resolve, 100))
       else await client.until(after)
       client.socket.resetAndDestroy()
-      return log(t, port)
     })
   })
 }
