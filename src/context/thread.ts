@@ -6,7 +6,7 @@ import { publish } from '../events.ts'
 import { StateMachine } from '../state.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { FrontChannel } from '../wire/front-channel.ts'
-import { Scoreboard } from '../wire/scoreboard.ts'
+import { Cell, Scoreboard } from '../wire/scoreboard.ts'
 import { execArgvOf } from './permission.ts'
 import { readLines } from './output.ts'
 import type { MessagePort, Worker } from 'node:worker_threads'
@@ -162,7 +162,7 @@ export class ThreadContext implements Context, ContextListener {
     // While it started, somebody may have waited for it: an idle context does not hold the process.
     this.#carrier.unref()
     this.#state.to('serving')
-    this.scoreboard.write('lastActivity', Date.now())
+    this.scoreboard.write(Cell.lastActivity, Date.now())
     publish('tenantry:context:ready', {
       ...this.#names(),
       milliseconds: Math.round(this.#settings.clock.now() - this.#startedAt),

@@ -4,6 +4,7 @@ import { flagsOf, pieceLength } from '../wire/front-channel.ts'
 import { bodyTooLarge } from './body-facts.ts'
 import { connectionNumber, streamNumber, unbind, unwatchClose, watchClose } from './connections.ts'
 import { destroyResponse, replyWithError } from './error-reply.ts'
+import { endWhole } from './whole-answer.ts'
 import { fieldsOf, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
 import type http from 'node:http'
 import type { BodyFacts } from './body-facts.ts'
@@ -170,7 +171,7 @@ export class Relay implements StreamListener, CloseWatcher {
     }
     if (end) {
       this.#finish()
-      res.end(piece)
+      if (typeof piece !== 'string' || !endWhole(res, piece)) res.end(piece)
     } else if (res.write(piece)) {
       this.#stream.consumed(bytes)
     } else {

@@ -1,7 +1,7 @@
 import v8 from 'node:v8'
 import { MessagePort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
-import { Scoreboard } from '../wire/scoreboard.ts'
+import { Cell, Scoreboard } from '../wire/scoreboard.ts'
 import { Service } from './service.ts'
 import { harden } from './harden.ts'
 
@@ -44,7 +44,7 @@ export default async function boot({ port, scoreboard: buffer }: BootRequest): P
 
 function beat(scoreboard: Scoreboard): void {
   const heap = v8.getHeapStatistics()
-  scoreboard.write('heapUsed', heap.used_heap_size)
-  scoreboard.write('external', heap.external_memory)
-  scoreboard.write('heartbeat', Date.now())
+  scoreboard.write(Cell.heapUsed, heap.used_heap_size)
+  scoreboard.write(Cell.external, heap.external_memory)
+  scoreboard.write(Cell.heartbeat, Date.now())
 }

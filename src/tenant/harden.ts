@@ -3,6 +3,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import os from 'node:os'
 import v8 from 'node:v8'
 import workerThreads from 'node:worker_threads'
+import { redirectStandardOutput } from './standard-output.ts'
 
 /** Functions of `process` that reach beyond the thread; see docs/security.md. */
 const PROCESS_ESCAPES = [
@@ -55,6 +56,7 @@ export function harden(): void {
   delete (globalThis as unknown as Record<string, unknown>)['BroadcastChannel']
   // Would run code in the front. (Loading node:inspector here costs 0.2 ms.)
   delete (inspector.Session.prototype as { connectToMainThread?: unknown }).connectToMainThread
+  redirectStandardOutput()
   syncBuiltinESMExports()
 }
 

@@ -32,6 +32,7 @@ export interface RequestInternals extends http.IncomingMessage {
   _addHeaderLines(headers: readonly string[], count: number): void
   _dump(): void
   upgrade: boolean | null
+  _eventsCount: number
   _readableState: { readingMore: boolean; resumeScheduled: boolean }
 }
 

@@ -1,4 +1,5 @@
 import { Flag } from '../wire/frames.ts'
+import { Cell } from '../wire/scoreboard.ts'
 import { Slots } from '../wire/slots.ts'
 import { TenantChannel } from '../wire/tenant-channel.ts'
 import { ClientConnection } from './connection.ts'
@@ -49,7 +50,7 @@ export class Service implements FrontListener, ExchangeTotals {
       (applications) => {
         this.#applications = applications
         this.#liveness.ref()
-        this.#scoreboard.write('lastActivity', Date.now())
+        this.#scoreboard.write(Cell.lastActivity, Date.now())
         this.channel.ready(applications.map((application) => application.kind))
         for (const { server } of applications) server?.once('close', () => this.#onServerClosed())
       },
@@ -59,7 +60,7 @@ export class Service implements FrontListener, ExchangeTotals {
 
   onConnection(number: number, facts: ConnectionFacts): void {
     this.#connections.put(number, this.#connect(facts, number))
-    this.#scoreboard.write('connections', this.#connections.size)
+    this.#scoreboard.write(Cell.connections, this.#connections.size)
   }
 
   onDisconnect(number: number): void {
@@ -91,16 +92,16 @@ export class Service implements FrontListener, ExchangeTotals {
 
   started(): void {
     this.#inFlight++
-    this.#scoreboard.write('inFlight', this.#inFlight)
+    this.#scoreboard.write(Cell.inFlight, this.#inFlight)
   }
 
   ended(bytesIn: number, bytesOut: number): void {
     this.#inFlight--
-    this.#scoreboard.write('inFlight', this.#inFlight)
-    this.#scoreboard.add('served', 1)
-    this.#scoreboard.add('bytesIn', bytesIn)
-    this.#scoreboard.add('bytesOut', bytesOut)
-    this.#scoreboard.write('lastActivity', Date.now())
+    this.#scoreboard.write(Cell.inFlight, this.#inFlight)
+    this.#scoreboard.add(Cell.served, 1)
+    this.#scoreboard.add(Cell.bytesIn, bytesIn)
+    this.#scoreboard.add(Cell.bytesOut, bytesOut)
+    this.#scoreboard.write(Cell.lastActivity, Date.now())
     if (this.#draining && this.#inFlight === 0) this.#finish()
   }
 
@@ -114,7 +115,7 @@ export class Service implements FrontListener, ExchangeTotals {
 
   #forget(number: number): void {
     this.#connections.delete(number)
-    this.#scoreboard.write('connections', this.#connections.size)
+    this.#scoreboard.write(Cell.connections, this.#connections.size)
   }
 
   /** The application stopped listening: without other work of its own, the thread ends as a process would. */

