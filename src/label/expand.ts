@@ -118,9 +118,12 @@ function fault(text: string): string | undefined {
 }
 
 function unknown(spec: string): TenantryError {
-  const hint = /^%\{?ENV/i.test(spec) ? '%{ENV:NAME}' : nearest(spec, KNOWN)
-  return new TenantryError('ERR_OPTION_INVALID', `the label ${quoted(spec)} is unknown${hint === undefined ? ' ' : `; the nearest is ${hint} `}`
-    + `(known: ${KNOWN.join(', ')}, or a literal)`)
+  // Compared without the braces, so that a missing one is no slip.
+  const word = nearest(spec.replace(/[%{}]/g, ''), ['GLOBAL', 'SERVER', 'HOST', 'RESOURCE'])
+  const hint = /^%\{?ENV/i.test(spec) ? '%{ENV:NAME}' : word && `%{${word}}`
+  const known = `known: ${KNOWN.join(', ')}, or a literal`
+  const meant = hint === undefined ? '' : `; the nearest is ${hint}`
+  return new TenantryError('ERR_OPTION_INVALID', `the label ${quoted(spec)} is unknown${meant} (${known})`)
 }
 
 interface ServerName {
