@@ -4,6 +4,7 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { fromExports, fromServer } from './application.ts'
 import { interceptListen } from './listen.ts'
+import { standIn } from './working-directory.ts'
 import type http from 'node:http'
 import type { Application } from './application.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -17,8 +18,7 @@ export async function loadApplications(request: LoadRequest, lifecycle: Lifecycl
     listening.push(server)
     wake?.()
   })
-  // Relative paths of an application mean its own folder; a thread cannot change the process's.
-  process.cwd = () => request.directory
+  standIn(request.directory)
   for (const id of request.preload) await importFrom(id, request.directory)
 
   const applications: Application[] = []
