@@ -124,7 +124,7 @@ class AppModule implements NestModule, OnApplicationShutdown {
     consumer.apply((req: { marked: boolean }, _res: unknown, next: () => void) => {
       req.marked = true
       next()
-    }).forRoutes('*path')
+    }).forRoutes('{*path}')
   }
 
   onApplicationShutdown(signal?: string): void {
