@@ -22,6 +22,7 @@ import type { SourceDescription } from './describe.ts'
 import type { CloseCount, GroupsStats } from './group/group-stats.ts'
 import type { GroupTarget } from './group/lease.ts'
 import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
+import type { PeerInfo } from './http/fetch.ts'
 import type { ListenOptions } from './http/server.ts'
 import type { LabelSettings } from './label/request-facts.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
@@ -57,6 +58,12 @@ export interface Runtime extends AsyncDisposable {
   readonly handler: (req: IncomingMessage, res: ServerResponse, next?: (err?: unknown) => void) => void
   /** Serves an upgrade; a listener of 'upgrade'. A host that is not ours goes to `next` where there is one. Bound. */
   readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer, next?: (err?: unknown) => void) => void
+  /**
+   * Serves a Request, for a fetch-style host; `info` says what a Request does not. A refusal is a Response. Rejects with
+   * the signal's reason for a request that was aborted, and with ERR_CONTEXT_EXITED where the application destroys its
+   * connection before it answers; an answer that breaks off is an errored body. Bound.
+   */
+  readonly fetch: (request: Request, info?: PeerInfo) => Promise<Response>
   /** Starts a server that Tenantry owns; `close()` closes it. Rejects with Node's own error when it cannot listen. */
   listen(options?: ListenOptions): Promise<Server>
   /** Resolves when requests can be served. Calling it is optional. */
@@ -166,6 +173,11 @@ class TenantRuntime implements Runtime {
   ): void => {
     this.#serve()
     this.#dispatcher.upgrade(req, socket, head, next)
+  }
+
+  readonly fetch = (request: Request, info?: PeerInfo): Promise<Response> => {
+    this.#serve()
+    return this.#dispatcher.fetch(request, info)
   }
 
   async start(): Promise<Runtime> {

@@ -14,6 +14,15 @@ interface Binding {
   watcher: CloseWatcher | undefined
 }
 
+/** What a context may learn of a client's socket; Node's own ones have it, and `runtime.fetch` is told. */
+export interface PeerSocket {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+  readonly encrypted?: boolean | undefined
+}
+
 /** Hears that its client's connection has closed. */
 export interface CloseWatcher {
   closed(): void
@@ -65,8 +74,8 @@ export function unwatchClose(req: http.IncomingMessage, watcher: CloseWatcher): 
   if (bound?.watcher === watcher) bound.watcher = undefined
 }
 
-/** An HTTP/2 stream and a pipelined request are connections of their own to the context; the caller disconnects them. */
-export function streamNumber(req: http.IncomingMessage, channel: FrontChannel, client: ClientFacts): number {
+/** An HTTP/2 stream, a pipelined request and one of `runtime.fetch` are connections of their own to the context; the caller disconnects them. */
+export function streamNumber(req: { readonly socket: PeerSocket }, channel: FrontChannel, client: ClientFacts): number {
   return channel.connect(factsOf(req.socket, client), () => {})
 }
 
@@ -88,7 +97,7 @@ function onClose(this: BoundSocket): void {
   bound.channel.disconnect(bound.number)
 }
 
-function factsOf(socket: net.Socket, client: ClientFacts): ConnectionFacts {
+function factsOf(socket: PeerSocket, client: ClientFacts): ConnectionFacts {
   const secure = socket as Partial<tls.TLSSocket>
   return {
     remoteAddress: client.clientAddress === '' ? undefined : client.clientAddress,

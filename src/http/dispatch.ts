@@ -1,20 +1,21 @@
 import { TenantryError } from '../errors.ts'
-import { cutText, publish, watched } from '../events.ts'
 import { readFacts } from '../label/head.ts'
 import { forwardedFacts } from '../label/trust.ts'
 import { replyWithError } from './error-reply.ts'
+import { FetchPassage } from './fetch.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
-import { Passage } from './passage.ts'
+import { Passage, publishRefusal } from './passage.ts'
 import { bodyConsumed, bodyTooLarge, readBodyFacts } from './body-facts.ts'
 import { Relay } from './relay.ts'
 import { FrontTunnel, refuseUpgrade } from './tunnel.ts'
 import type http from 'node:http'
-import type net from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Groups } from '../group/groups.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts, Trust } from '../label/trust.ts'
+import type { PeerInfo } from './fetch.ts'
+import type { RequestSource } from './passage.ts'
 import type { Resolver, Route } from './resolve.ts'
 
 export type Next = (error?: unknown) => void
@@ -57,6 +58,13 @@ export class Dispatcher {
     this.#start(new UpgradePassage(this, req, socket, head, next))
   }
 
+  /** As `request`, for a fetch-style host; rejects only where an HTTP client would see its connection break off. */
+  fetch(request: Request, info: PeerInfo | undefined): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      this.#start(new FetchPassage(this, request, info, { resolve, reject }))
+    })
+  }
+
   nextRequestId(): number {
     return ++this.#requests
   }
@@ -65,7 +73,7 @@ export class Dispatcher {
     this.deadlines.close()
   }
 
-  #start(passage: Passage): void {
+  #start(passage: Passage<RequestSource>): void {
     try {
       const route = this.#resolve(passage)
       if (route instanceof Promise) {
@@ -78,9 +86,9 @@ export class Dispatcher {
     }
   }
 
-  #resolve(passage: Passage): Route | Promise<Route> {
+  #resolve(passage: Passage<RequestSource>): Route | Promise<Route> {
     const { req } = passage
-    const socket = req.socket as net.Socket & { encrypted?: boolean }
+    const { socket } = req
     const encrypted = socket.encrypted === true
     const client = this.#settings.trust(
       { clientAddress: socket.remoteAddress ?? '', clientPort: socket.remotePort, encrypted },
@@ -96,12 +104,12 @@ export class Dispatcher {
       // A Unix socket has no port: it counts as the scheme's own.
       acceptingPort: socket.localPort ?? (encrypted ? 443 : 80),
       encrypted,
-      authority: req.httpVersionMajor === 2 ? (req as { authority?: string }).authority : undefined,
+      authority: req.httpVersionMajor === 2 ? req.authority : undefined,
     })
     return this.#settings.resolver().resolve(forwardedFacts(facts, client))
   }
 
-  #acquire(passage: Passage, route: Route): void {
+  #acquire(passage: Passage<RequestSource>, route: Route): void {
     // Not before: a host that is not ours goes to the next middleware, whatever our state.
     if (!this.#settings.accepts()) throw new TenantryError('ERR_DRAINING', 'The server is closing')
     passage.mount = route.mount
@@ -211,11 +219,4 @@ function answeredElsewhere(label: string): TenantryError {
 /** The host is not ours: in a middleware, the next one may know it. */
 function isForeign({ code }: TenantryError): boolean {
   return code === 'ERR_HOST_NOT_ALLOWED' || code === 'ERR_TENANT_NOT_FOUND'
-}
-
-function publishRefusal(req: http.IncomingMessage, error: TenantryError): void {
-  if (!watched('tenantry:admission:refuse')) return
-  const host = cutText(req.headers.host ?? (req as { authority?: string }).authority ?? '')
-  const { label, code, message } = error
-  publish('tenantry:admission:refuse', { host, label, code, message })
 }

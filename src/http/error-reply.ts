@@ -18,34 +18,58 @@ const DETAIL: Readonly<Record<number, string>> = {
 /** After these the connection's state is in doubt, or there is no point in keeping it. */
 const CLOSES = new Set([400, 408, 413])
 
+/** What Tenantry itself answers, whatever carries it. */
+export interface ErrorReply {
+  readonly status: number
+  readonly title: string
+  readonly fields: readonly (readonly [name: string, value: string])[]
+  readonly body: string
+}
+
+/** The text of an error's answer; `accept` is the request's field of that name. */
+export function errorReply(error: TenantryError, accept: string | null | undefined): ErrorReply {
+  const status = error.status ?? 500
+  const wantsProblem = accept?.includes('application/problem+json') === true
+  const title = http.STATUS_CODES[status] ?? 'Error'
+  const detail = DETAIL[status] ?? title
+  const body = wantsProblem
+    ? JSON.stringify({ type: 'about:blank', title, status, detail, code: error.code })
+    : `${status} ${title}\n${detail}\n`
+  const fields: [string, string][] = [
+    ['Content-Type', wantsProblem ? 'application/problem+json' : 'text/plain; charset=utf-8'],
+    ['Content-Length', String(Buffer.byteLength(body))],
+    ['Cache-Control', 'no-store'],
+  ]
+  if (error.retryAfter !== undefined) fields.push(['Retry-After', String(Math.max(1, Math.ceil(error.retryAfter)))])
+  return { status, title, fields, body }
+}
+
 /**
- * The one place that answers for Tenantry itself. Sends nothing when an answer
- * has already begun: then the connection is destroyed, so that the client sees
- * a truncated answer and not a complete one.
+ * The one place that answers for Tenantry itself on a response of Node's. Sends
+ * nothing when an answer has already begun: then the connection is destroyed, so
+ * that the client sees a truncated answer and not a complete one.
  */
 export function replyWithError(req: http.IncomingMessage, res: http.ServerResponse, error: TenantryError): void {
   if (res.headersSent) {
     destroyResponse(res)
     return
   }
-  const status = error.status ?? 500
-  const wantsProblem = req.headers.accept?.includes('application/problem+json') === true
-  const title = http.STATUS_CODES[status] ?? 'Error'
-  const detail = DETAIL[status] ?? title
-  const body = wantsProblem
-    ? JSON.stringify({ type: 'about:blank', title, status, detail, code: error.code })
-    : `${status} ${title}\n${detail}\n`
+  const { status, title, fields, body } = errorReply(error, req.headers.accept)
   // What an outer framework or the application prepared does not describe this answer.
   for (const name of res.getHeaderNames()) if (name.startsWith('content-') || name === 'etag') res.removeHeader(name)
   res.statusCode = status
   if (!isHttp2(res)) res.statusMessage = title
-  res.setHeader('Content-Type', wantsProblem ? 'application/problem+json' : 'text/plain; charset=utf-8')
-  res.setHeader('Content-Length', Buffer.byteLength(body))
-  res.setHeader('Cache-Control', 'no-store')
-  if (error.retryAfter !== undefined) res.setHeader('Retry-After', String(Math.max(1, Math.ceil(error.retryAfter))))
+  for (const [name, value] of fields) res.setHeader(name, value)
   const closes = CLOSES.has(status) || error.code === 'ERR_DRAINING'
   if (closes && !isHttp2(res)) res.setHeader('Connection', 'close')
   res.end(req.method === 'HEAD' ? undefined : body)
+}
+
+/** The same for `runtime.fetch`. */
+export function responseOf(request: Request, error: TenantryError): Response {
+  const { status, title, fields, body } = errorReply(error, request.headers.get('accept'))
+  const headers = fields.map(([name, value]): [string, string] => [name, value])
+  return new Response(request.method === 'HEAD' ? null : body, { status, statusText: title, headers })
 }
 
 /** Breaks an answer off so that no client can take it for complete. */

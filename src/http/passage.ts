@@ -1,5 +1,7 @@
 import { asTenantryError, TenantryError } from '../errors.ts'
+import { cutText, publish, watched } from '../events.ts'
 import type http from 'node:http'
+import type { PeerSocket } from './connections.ts'
 import type { Lease } from '../group/lease.ts'
 import type { CancelWait } from '../group/wait-queue.ts'
 import type { ClientFacts } from '../label/trust.ts'
@@ -10,17 +12,30 @@ export interface Outlet {
   once(event: 'close', listener: () => void): unknown
 }
 
+/** What is known of a request before anybody serves it: Node's own request, or a fetch-style one's facts. */
+export interface RequestSource {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly rawHeaders: readonly string[]
+  readonly headers: { readonly host?: string | undefined }
+  readonly httpVersionMajor: number
+  readonly httpVersionMinor: number
+  /** HTTP/2's, where the request has one. */
+  readonly authority?: string | undefined
+  readonly socket: PeerSocket
+}
+
 /**
  * A request between its head and its lease. Exactly one of `enter` and `refuse`
  * runs, unless the client leaves first.
  */
-export abstract class Passage {
-  readonly req: http.IncomingMessage
+export abstract class Passage<Source extends RequestSource = http.IncomingMessage> {
+  readonly req: Source
   client: ClientFacts | undefined
   mount = 0
   readonly #outlet: Outlet
 
-  constructor(req: http.IncomingMessage, outlet: Outlet) {
+  constructor(req: Source, outlet: Outlet) {
     this.req = req
     this.#outlet = outlet
   }
@@ -54,4 +69,12 @@ export abstract class Passage {
 
 function clientGone(): TenantryError {
   return new TenantryError('ERR_CLIENT_GONE', 'The client left before its application group was ready')
+}
+
+/** Tells whoever watches that a request was answered without an application. */
+export function publishRefusal(req: RequestSource, error: TenantryError): void {
+  if (!watched('tenantry:admission:refuse')) return
+  const host = cutText(req.headers.host ?? req.authority ?? '')
+  const { label, code, message } = error
+  publish('tenantry:admission:refuse', { host, label, code, message })
 }
