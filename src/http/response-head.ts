@@ -34,7 +34,9 @@ export function readResponseHead(text: string): ResponseHead | undefined {
         hasDate ||= isNamed(text, at, colon, 'date')
         break
       case 10:
-        if (isNamed(text, at, colon, 'connection')) connection = /close/i.test(text.slice(colon, end)) ? 'close' : 'keep'
+        if (!isNamed(text, at, colon, 'connection')) break
+        // Of several fields, node:http obeys the one that closes.
+        connection = connection === 'close' || /close/i.test(text.slice(colon, end)) ? 'close' : 'keep'
         break
       case 14:
         if (!isNamed(text, at, colon, 'content-length')) break
