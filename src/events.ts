@@ -75,6 +75,24 @@ const channels = Object.fromEntries(names.map((name) => [name, diagnostics.chann
 
 export const EVENT_NAMES: readonly EventName[] = names
 
+/** What a tracer hears of one dispatch: from a request's head to its lease or its refusal. */
+export interface DispatchTrace {
+  readonly method: string
+  readonly host: string
+  /** The application group, once it is known. */
+  label?: string
+  /** Why it was refused. */
+  error?: Error
+}
+
+/**
+ * Node's own form for tracers (APM tools bind to it): `start` and `end` around
+ * the part of a dispatch that runs at once, `error` when it is refused,
+ * `asyncEnd` when the request has its lease or its refusal.
+ */
+export const dispatchTracing: diagnostics.TracingChannel<unknown, DispatchTrace> =
+  diagnostics.tracingChannel('tenantry.dispatch')
+
 /** True while somebody listens: guard the building of a payload with it. */
 export function watched(name: EventName): boolean {
   return channels[name].hasSubscribers

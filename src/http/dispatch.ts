@@ -1,11 +1,14 @@
 import { TenantryError } from '../errors.ts'
+import { cutText, dispatchTracing } from '../events.ts'
 import { readFacts } from '../label/head.ts'
 import { forwardedFacts } from '../label/trust.ts'
 import { replyWithError } from './error-reply.ts'
+import { readExtendedConnect } from './extended-connect.ts'
 import { FetchPassage } from './fetch.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
 import { Passage, publishRefusal } from './passage.ts'
-import { bodyConsumed, bodyTooLarge, readBodyFacts } from './body-facts.ts'
+import { bodyConsumed, bodyTooLarge } from './body-facts.ts'
+import { bodyFactsOf } from './http2-front.ts'
 import { Relay } from './relay.ts'
 import { FrontTunnel, refuseUpgrade } from './tunnel.ts'
 import type http from 'node:http'
@@ -53,8 +56,14 @@ export class Dispatcher {
     this.#start(new RequestPassage(this, req, res, next, expectsContinue))
   }
 
-  /** As `request`, for an upgrade. */
+  /** As `request`, for an upgrade; also for an HTTP/2 server's 'connect', which has a response for a socket. */
   upgrade(req: http.IncomingMessage, socket: Duplex, head: Buffer, next: Next | undefined): void {
+    const extended = readExtendedConnect(req, socket)
+    if (extended === null) return
+    if (extended !== undefined) {
+      this.#start(new UpgradePassage(this, extended.req, extended.socket, Buffer.alloc(0), undefined))
+      return
+    }
     this.#start(new UpgradePassage(this, req, socket, head, next))
   }
 
@@ -74,6 +83,18 @@ export class Dispatcher {
   }
 
   #start(passage: Passage<RequestSource>): void {
+    if (!dispatchTracing.hasSubscribers) {
+      this.#dispatch(passage)
+      return
+    }
+    const { req } = passage
+    passage.trace = { method: req.method ?? '', host: cutText(req.headers.host ?? req.authority ?? '') }
+    dispatchTracing.start.publish(passage.trace)
+    this.#dispatch(passage)
+    dispatchTracing.end.publish(passage.trace)
+  }
+
+  #dispatch(passage: Passage<RequestSource>): void {
     try {
       const route = this.#resolve(passage)
       if (route instanceof Promise) {
@@ -146,7 +167,7 @@ class RequestPassage extends Passage {
   protected enter(lease: Lease, mount: number, client: ClientFacts): void {
     const { req } = this
     if (this.#res.headersSent) throw answeredElsewhere(lease.label)
-    const body = readBodyFacts(req.rawHeaders)
+    const body = bodyFactsOf(req, this.#res)
     if (body.hasBody) {
       // Looked at here and not before: a body that an outer parser has read may belong to a request that is not ours.
       if (req.readableDidRead) throw bodyConsumed(lease.label)

@@ -1,7 +1,8 @@
 import { asTenantryError, TenantryError } from '../errors.ts'
-import { cutText, publish, watched } from '../events.ts'
+import { cutText, dispatchTracing, publish, watched } from '../events.ts'
 import type http from 'node:http'
 import type { PeerSocket } from './connections.ts'
+import type { DispatchTrace } from '../events.ts'
 import type { Lease } from '../group/lease.ts'
 import type { CancelWait } from '../group/wait-queue.ts'
 import type { ClientFacts } from '../label/trust.ts'
@@ -33,6 +34,8 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
   readonly req: Source
   client: ClientFacts | undefined
   mount = 0
+  /** There while a tracer listens. */
+  trace: DispatchTrace | undefined
   readonly #outlet: Outlet
 
   constructor(req: Source, outlet: Outlet) {
@@ -45,6 +48,7 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
     try {
       if (this.#outlet.destroyed) throw clientGone()
       this.enter(lease, this.mount, this.client as ClientFacts)
+      if (this.trace !== undefined) endTrace(this.trace, lease.label, undefined)
     } catch (error) {
       lease.release(false)
       throw error
@@ -58,7 +62,9 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
 
   refuseAny(thrown: unknown): void {
     if (this.#outlet.destroyed) return
-    this.refuse(asTenantryError(thrown, 'ERR_START_FAILED', 'The request could not be served'))
+    const error = asTenantryError(thrown, 'ERR_START_FAILED', 'The request could not be served')
+    if (this.trace !== undefined) endTrace(this.trace, error.label, error)
+    this.refuse(error)
   }
 
   /** Goes on with a lease, which it releases from now on; throws a TenantryError to be refused instead. */
@@ -69,6 +75,15 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
 
 function clientGone(): TenantryError {
   return new TenantryError('ERR_CLIENT_GONE', 'The client left before its application group was ready')
+}
+
+function endTrace(trace: DispatchTrace, label: string | undefined, error: TenantryError | undefined): void {
+  if (label !== undefined) trace.label = label
+  if (error !== undefined) {
+    trace.error = error
+    dispatchTracing.error.publish(trace)
+  }
+  dispatchTracing.asyncEnd.publish(trace)
 }
 
 /** Tells whoever watches that a request was answered without an application. */

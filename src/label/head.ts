@@ -83,11 +83,16 @@ function fromTarget(head: RequestHead): Authority | undefined {
   return scheme === (head.encrypted === true ? 'https' : 'http') ? authority : undefined
 }
 
+/** The last host that was read: requests of one client name the same one again and again. */
+let last: { readonly text: string; readonly authority: Authority } | undefined
+
 function parsed(text: string, what: string): Authority {
+  if (last?.text === text) return last.authority
   const authority = parseAuthority(text)
   if (authority === undefined) {
     throw new TenantryError('ERR_HOST_INVALID', `the ${what} ${quoted(text)} is not a valid host`)
   }
+  last = { text, authority }
   return authority
 }
 

@@ -1,9 +1,9 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { EVENT_NAMES, subscribe } from '../../src/events.ts'
+import { dispatchTracing, EVENT_NAMES, subscribe } from '../../src/events.ts'
 import { ask, eventually, Wire } from './client.ts'
 import { openHouse, writeTenant } from './house.ts'
-import type { EventName } from '../../src/events.ts'
+import type { DispatchTrace, EventName } from '../../src/events.ts'
 
 const APP = `
 console.log('loaded')
@@ -82,4 +82,26 @@ test('one line of output is one event, however long it is, and never unbounded',
   await eventually('the last line came', () => lines.includes('last'))
   assert.deepEqual(lines.slice(0, 2), ['one', 'two'])
   assert.ok(lines.every((line) => line.length <= 65_536), `the longest has ${Math.max(...lines.map((line) => line.length))}`)
+})
+
+test('a tracer hears each dispatch on one context object, from its head to its lease or its refusal', async (t) => {
+  const heard: { step: string; trace: DispatchTrace }[] = []
+  const tell = (step: string) => (trace: DispatchTrace): void => void heard.push({ step, trace })
+  const subscribers = {
+    start: tell('start'), end: tell('end'), asyncStart: tell('asyncStart'), asyncEnd: tell('asyncEnd'), error: tell('error'),
+  }
+  const { port } = await openHouse(t, { 'a.test': APP })
+  dispatchTracing.subscribe(subscribers)
+  t.after(() => dispatchTracing.unsubscribe(subscribers))
+  await ask(port, 'a.test')
+  assert.deepEqual(heard.map(({ step }) => step), ['start', 'end', 'asyncEnd'], 'the first one waits for its context')
+  assert.equal(new Set(heard.map(({ trace }) => trace)).size, 1)
+  assert.deepEqual(heard[0]?.trace, { method: 'GET', host: 'a.test', label: `a.test:${port}` })
+  heard.length = 0
+  await ask(port, 'a.test')
+  assert.deepEqual(heard.map(({ step }) => step), ['start', 'asyncEnd', 'end'], 'a live one is leased at once')
+  heard.length = 0
+  await ask(port, 'b.test')
+  assert.deepEqual(heard.map(({ step }) => step), ['start', 'error', 'asyncEnd', 'end'])
+  assert.equal(heard[0]?.trace.error?.name, 'TenantryError')
 })
