@@ -1,20 +1,25 @@
 /**
- * Runs the compiled tests: `node test/run.mjs [filter…] [node:test options…]`.
+ * Runs the compiled tests: `node test/run.mjs [filter…] [node options…]`.
  * A filter is a part of a test file's path: `label/`, `architecture`.
+ * `--concurrency=N` files at once, `--time-limit=SECONDS` for each of them.
  *
- * Files are found here and given one by one, since what `node --test` does with a
- * folder or a pattern differs between Node 20, 22, 24 and 26.
+ * Each file is a process with a group of its own, since `node --test` neither
+ * ends a file that hangs (from Node 24 on) nor what such a file has started.
  */
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const built = join(root, 'build', 'test')
-const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'))
-const filters = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const built = process.env.TENANTRY_TEST_FOLDER ?? join(root, 'build', 'test')
+const args = process.argv.slice(2)
+const filters = args.filter((argument) => !argument.startsWith('--'))
+const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency|time-limit)=/.test(argument))
+// Many files start worker threads or servers of their own: more files than processors is only noise.
+const concurrency = numberOption('concurrency', Math.max(1, Math.min(4, availableParallelism())))
+const timeLimit = numberOption('time-limit', 240)
 
 let entries
 try {
@@ -32,21 +37,112 @@ const files = entries
 // A filter with a slip in it must not look like success.
 if (files.length === 0) fail(`no test file matches ${filters.map((filter) => JSON.stringify(filter)).join(', ')}`)
 
-const defaults = [
-  ['--test-reporter', 'spec'],
-  // Each file is a process, many start worker threads or browsers of their own: more files than processors is only noise.
-  ['--test-concurrency', String(Math.max(1, Math.min(4, availableParallelism())))],
-].filter(([name]) => !options.some((option) => option === name || option.startsWith(`${name}=`)))
+const started = performance.now()
+const totals = { tests: 0, suites: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0 }
+const failed = []
+const running = new Set()
 
-const child = spawn(
-  process.execPath,
-  ['--test', ...defaults.map((pair) => pair.join('=')), ...options, ...files],
-  { cwd: root, stdio: 'inherit' },
-)
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
-child.on('exit', (code, signal) => {
-  process.exitCode = signal === null ? code ?? 1 : 1
-})
+for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]]) {
+  process.on(signal, () => {
+    for (const child of running) killGroup(child)
+    process.exit(128 + number)
+  })
+}
+process.on('exit', () => { for (const child of running) killGroup(child) })
+
+const queue = files.values()
+await Promise.all(Array.from({ length: concurrency }, async () => {
+  for (const file of queue) await runFile(file)
+}))
+
+if (failed.length > 0) console.log(`\n✖ failing files, as ${process.version} ran them:\n${failed.map((line) => `  ${line}`).join('\n')}\n`)
+// The closing lines of node:test, for all files together.
+for (const [name, count] of Object.entries(totals)) console.log(`ℹ ${name} ${count}`)
+console.log(`ℹ duration_ms ${performance.now() - started}`)
+process.exitCode = failed.length > 0 ? 1 : 0
+
+/** Prints what a file said in one piece when it is over, and adds up its closing lines. */
+async function runFile(file) {
+  const since = performance.now()
+  const child = spawn(process.execPath, ['--test-reporter=spec', ...options, file], {
+    cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: process.platform !== 'win32',
+  })
+  running.add(child)
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { said += text })
+  let fault
+  const timer = setTimeout(() => {
+    fault = `did not end within ${timeLimit} s and was killed`
+    killGroup(child)
+  }, timeLimit * 1000)
+  const closed = new Promise((resolve) => { child.once('close', resolve) })
+  const { code, signal } = await new Promise((resolve) => { child.once('exit', (code, signal) => resolve({ code, signal })) })
+  clearTimeout(timer)
+  if (fault === undefined && !(await groupEnds(child))) fault = 'left a process behind, which was killed'
+  killGroup(child)
+  await closed
+  running.delete(child)
+
+  const counts = new Map()
+  said = said.replace(/^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)\n/gm, (_line, name, count) => {
+    counts.set(name, Number(count))
+    return ''
+  })
+  for (const name of Object.keys(totals)) totals[name] += counts.get(name) ?? 0
+  const reported = (counts.get('fail') ?? 0) + (counts.get('cancelled') ?? 0)
+  if (fault === undefined && !counts.has('pass')) fault = `ended (${signal ?? code}) before its tests did`
+  if (fault === undefined && reported === 0 && code !== 0) fault = `ended with ${signal ?? code} although no test failed`
+  if (fault !== undefined) {
+    totals.tests++
+    totals.fail++
+  }
+  if (fault !== undefined || reported > 0) failed.push(fault === undefined ? file : `${file}: ${fault}`)
+  const seconds = ((performance.now() - since) / 1000).toFixed(1)
+  console.log(`${said.trimEnd()}\n${fault === undefined ? `  ${file} (${seconds} s)` : `✖ ${file} ${fault} (${seconds} s)`}\n`)
+}
+
+/** Children that were told to end get a moment for it. */
+async function groupEnds(child) {
+  for (let waited = 0; waited < 2000; waited += 50) {
+    if (!groupLives(child)) return true
+    await new Promise((resolve) => { setTimeout(resolve, 50) })
+  }
+  return false
+}
+
+function groupLives(child) {
+  if (process.platform === 'win32') return false
+  try {
+    process.kill(-child.pid, 0)
+  } catch {
+    return false
+  }
+  // The dead count as well until somebody collects them, which in a container may be nobody.
+  return process.platform !== 'linux' || readdirSync('/proc').some((pid) => {
+    if (!/^\d+$/.test(pid)) return false
+    try {
+      const [state, , group] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1).split(' ')
+      return Number(group) === child.pid && state !== 'Z'
+    } catch {
+      return false
+    }
+  })
+}
+
+function killGroup(child) {
+  try {
+    process.kill(process.platform === 'win32' ? child.pid : -child.pid, 'SIGKILL')
+  } catch {
+    // It is over.
+  }
+}
+
+function numberOption(name, otherwise) {
+  const value = args.findLast((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
+  if (value === undefined) return otherwise
+  if (!(Number(value) > 0)) fail(`--${name} wants a number above 0, not ${JSON.stringify(value)}`)
+  return Number(value)
+}
 
 function fail(message) {
   console.error(`test/run.mjs: ${message}`)

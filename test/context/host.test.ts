@@ -23,7 +23,9 @@ interface Finished {
 function startHost(t: TestContext, app: string, script: string, flags: readonly string[] = [], overrides: Overrides = {}): ChildProcess {
   const spec = specOf(appFile(t, app), { limits: { terminateTimeout: 300 }, ...overrides })
   const file = path.join(folder(t), 'host.mjs')
+  // A test that is killed runs no t.after: a host with a thread that cannot be stopped would spin on for ever.
   writeFileSync(file, `
+    process.stdin.on('close', () => process.kill(process.pid, 'SIGKILL')).resume().unref()
     import { ThreadContext } from ${built('src/context/thread.js')}
     import { systemClock } from ${built('src/clock.js')}
     import { subscribe } from ${built('src/events.js')}
@@ -31,7 +33,7 @@ function startHost(t: TestContext, app: string, script: string, flags: readonly 
     const say = (value) => writeSync(1, JSON.stringify(value) + '\\n')
     const context = new ThreadContext(${JSON.stringify(spec)}, { clock: systemClock, keepAliveTimeout: 5000 })
     ${script}`)
-  const child = spawn(process.execPath, [...flags, file], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...flags, file], { stdio: ['pipe', 'pipe', 'pipe'] })
   t.after(() => child.kill('SIGKILL'))
   return child
 }

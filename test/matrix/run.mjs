@@ -1,0 +1,57 @@
+/**
+ * The whole suite on every line of Node that is supported:
+ * `node test/matrix/run.mjs [node20 node22 …] [filter…] [options of test/run.mjs…]`.
+ * The compiled tests are there already; the binaries are installed when they are missing.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const folder = fileURLToPath(new URL('.', import.meta.url))
+const known = Object.keys(JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).dependencies)
+const args = process.argv.slice(2)
+const chosen = known.filter((name) => args.includes(name))
+const names = chosen.length > 0 ? chosen : known
+const rest = args.filter((argument) => !known.includes(argument))
+const bin = (name) => join(folder, 'node_modules', name, 'bin')
+
+if (process.platform !== 'linux' || process.arch !== 'x64') {
+  fail(`the binaries in test/matrix/package.json are for linux-x64, and this is ${process.platform}-${process.arch}`)
+}
+
+if (!known.every((name) => existsSync(join(bin(name), 'node')))) {
+  console.log(`installing ${known.join(', ')} in test/matrix`)
+  // By npm's own file where npm runs this, since the name alone may be a shell's.
+  const npm = process.env.npm_execpath
+  const install = ['ci', '--no-audit', '--no-fund', '--ignore-scripts']
+  const { status } = npm === undefined
+    ? spawnSync('npm', install, { cwd: folder, stdio: 'inherit' })
+    : spawnSync(process.execPath, [npm, ...install], { cwd: folder, stdio: 'inherit' })
+  if (status !== 0) fail('the binaries could not be installed')
+}
+
+const results = []
+for (const name of names) {
+  const node = join(bin(name), 'node')
+  const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim()
+  if (!version) fail(`${node} does not run`)
+  console.log(`\n== ${version}\n`)
+  const started = performance.now()
+  const { status, signal } = spawnSync(node, ['test/run.mjs', ...rest], {
+    cwd: join(folder, '../..'), stdio: 'inherit',
+    // What a test starts by the name of node is the same Node.
+    env: { ...process.env, PATH: bin(name) + delimiter + process.env.PATH },
+  })
+  results.push({ version, passed: status === 0, seconds: Math.round((performance.now() - started) / 1000) })
+  if (signal !== null) break
+}
+
+console.log()
+for (const { version, passed, seconds } of results) console.log(`${passed ? '✔' : '✖'} ${version} (${seconds} s)`)
+process.exitCode = results.length === names.length && results.every(({ passed }) => passed) ? 0 : 1
+
+function fail(message) {
+  console.error(`test/matrix/run.mjs: ${message}`)
+  process.exit(1)
+}
