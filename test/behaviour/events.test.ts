@@ -103,5 +103,6 @@ test('a tracer hears each dispatch on one context object, from its head to its l
   heard.length = 0
   await ask(port, 'b.test')
   assert.deepEqual(heard.map(({ step }) => step), ['start', 'error', 'asyncEnd', 'end'])
-  assert.equal(heard[0]?.trace.error?.name, 'TenantryError')
+  const refused: DispatchTrace | undefined = heard.at(0)?.trace
+  assert.equal(refused?.error?.name, 'TenantryError')
 })
