@@ -56,7 +56,10 @@ export interface Runtime extends AsyncDisposable {
    * that is not ours goes to `next` where there is one. Bound: pass it around freely.
    */
   readonly handler: (req: IncomingMessage, res: ServerResponse, next?: (err?: unknown) => void) => void
-  /** Serves an upgrade; a listener of 'upgrade'. A host that is not ours goes to `next` where there is one. Bound. */
+  /**
+   * Serves an upgrade; a listener of 'upgrade', of 'connect', and of an HTTP/2 server's 'connect' (RFC 8441). A host that
+   * is not ours goes to `next` where there is one. Bound.
+   */
   readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer, next?: (err?: unknown) => void) => void
   /**
    * Serves a Request, for a fetch-style host; `info` says what a Request does not. A refusal is a Response. Rejects with

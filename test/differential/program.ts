@@ -83,9 +83,10 @@ async function control(t: Scope, port: number, program?: Program): Promise<{ ope
 const names = fc.constantFrom('X-A', 'x-a', 'X-B', 'Set-Cookie', 'set-cookie', 'Content-Type', 'Vary', 'ETag', 'Link', 'age')
 const framing = fc.constantFrom<readonly [string, string]>(['Transfer-Encoding', 'chunked'], ['Connection', 'close'], ['connection', 'keep-alive'], ['Trailer', 'X-Sum'], ['Date', 'today'],
   ['Keep-Alive', 'timeout=9'])
-/** Latin-1 without what no field may hold; now and then what node:http refuses. */
-const latin1 = fc.string({ unit: fc.integer({ min: 0x20, max: 0xff }).filter((code) => code !== 0x7f).map((code) => String.fromCharCode(code)), maxLength: 8 })
-  .map((text) => text.trim())
+/** Latin-1 without what no field may hold, and without what `comparable` could take for UTF-8. */
+const latin1 = fc.string({ unit: fc.integer({ min: 0x20, max: 0xff }).filter((code) => code < 0x7f || code > 0xbf)
+  .map((code) => String.fromCharCode(code)), maxLength: 8 }).map((text) => text.trim())
+/** Now and then one that node:http refuses. */
 const values = fc.oneof({ weight: 9, arbitrary: latin1 }, { weight: 1, arbitrary: fc.constantFrom('a\r\nb', '\u20ac', '') })
 const field = fc.oneof({ weight: 4, arbitrary: fc.tuple(names, values) }, { weight: 1, arbitrary: framing })
 const statuses = fc.constantFrom(200, 200, 200, 201, 204, 205, 206, 299, 301, 304, 404, 500, 503, 999, 99)
@@ -106,7 +107,7 @@ const headSteps: fc.Arbitrary<Step> = fc.oneof(
   field.map(([name, value]): Step => ['setHeader', name, value]),
   fc.tuple(names, fc.array(values, { maxLength: 3 })).map(([name, list]): Step => ['setHeader', name, list]),
   field.map(([name, value]): Step => ['appendHeader', name, value]),
-  fc.constantFrom('X-A', 'Date', 'Content-Length', 'Transfer-Encoding').map((name): Step => ['removeHeader', name]),
+  fc.constantFrom('X-A', 'Date', 'Content-Length').map((name): Step => ['removeHeader', name]),
   statuses.map((status): Step => ['status', status]),
   fc.constantFrom('Fine', '').map((message): Step => ['message', message]),
   fc.constantFrom<Step>(['noDate'], ['noKeepAlive'], ['look']),
