@@ -98,9 +98,6 @@ const TRANSITIONS: Transitions<RuntimeState> = {
 /** Long, since it only has to exist. */
 const HOLD_INTERVAL = 60_000
 
-/** node:http's own default: what a response's Keep-Alive field advertises. */
-const KEEP_ALIVE_TIMEOUT = 5000
-
 /**
  * Makes a runtime from its options.
  * @throws TenantryError ERR_OPTION_INVALID, ERR_CONFIG
@@ -145,7 +142,7 @@ class TenantRuntime implements Runtime {
     this.#groups = new Groups({
       ...options,
       clock: systemClock,
-      createContext: (spec) => new ThreadContext(spec, { clock: systemClock, keepAliveTimeout: KEEP_ALIVE_TIMEOUT }),
+      createContext: (spec) => new ThreadContext(spec, systemClock),
     })
     this.#dispatcher = new Dispatcher({
       clock: systemClock,

@@ -34,13 +34,6 @@ const FAR_HEAP_LIMIT_MB = 4096
 
 const BOOT = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../tenant/boot.ts' : '../tenant/boot.js', import.meta.url))
 
-/** What every context of a front shares. */
-export interface ThreadSettings {
-  readonly clock: Clock
-  /** What a response advertises in Keep-Alive; the front's server decides. Milliseconds. */
-  readonly keepAliveTimeout: number
-}
-
 let nextId = 1
 
 /**
@@ -55,7 +48,7 @@ export class ThreadContext implements Context, ContextListener {
   readonly scoreboard = new Scoreboard()
   readonly ready: Promise<void>
   readonly ended: Promise<ContextEnd>
-  readonly #settings: ThreadSettings
+  readonly #clock: Clock
   readonly #startedAt: number
   readonly #state = new StateMachine('context', TRANSITIONS, 'starting')
   readonly #channel: FrontChannel
@@ -72,10 +65,10 @@ export class ThreadContext implements Context, ContextListener {
   #ending: { readonly reason: EndReason; readonly error: TenantryError } | undefined
   #crash: Error | undefined
 
-  constructor(spec: ContextSpec, settings: ThreadSettings) {
+  constructor(spec: ContextSpec, clock: Clock) {
     this.spec = spec
-    this.#settings = settings
-    this.#startedAt = settings.clock.now()
+    this.#clock = clock
+    this.#startedAt = clock.now()
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve
       this.#rejectReady = reject
@@ -104,7 +97,7 @@ export class ThreadContext implements Context, ContextListener {
     const task = { port: port2, scoreboard: this.scoreboard.buffer }
     // The task never ends; it rejects when the thread does, which 'exit' reports.
     this.#pool.run(task, { filename: BOOT, transferList: [port2] }).catch((error: unknown) => this.#onError(error))
-    this.#stopStartup = settings.clock.after(spec.limits.startupTimeout, () => {
+    this.#stopStartup = clock.after(spec.limits.startupTimeout, () => {
       const message = `The application group '${spec.label}' did not become ready within startupTimeout (${spec.limits.startupTimeout} ms)`
       this.terminate('startup', new TenantryError('ERR_START_TIMEOUT', message, { label: spec.label })).catch(() => {})
     })
@@ -141,7 +134,7 @@ export class ThreadContext implements Context, ContextListener {
       }
       this.#rejectReady(this.#ending.error)
       this.#channel.close(this.#ending.error)
-      this.#stopDeadline = this.#settings.clock.after(this.spec.limits.terminateTimeout, () => this.#outlive())
+      this.#stopDeadline = this.#clock.after(this.spec.limits.terminateTimeout, () => this.#outlive())
       // Settles only if the thread ends by it, so it is never waited for.
       this.#pool.destroy().catch(() => {})
     }
@@ -152,8 +145,7 @@ export class ThreadContext implements Context, ContextListener {
 
   onHello(): void {
     const { mounts, kind, preload, directory, label } = this.spec
-    const { keepAliveTimeout } = this.#settings
-    this.#channel.load({ mounts, kind, preload, directory, label, keepAliveTimeout })
+    this.#channel.load({ mounts, kind, preload, directory, label })
   }
 
   onReady(): void {
@@ -165,7 +157,7 @@ export class ThreadContext implements Context, ContextListener {
     this.scoreboard.write(Cell.lastActivity, Date.now())
     publish('tenantry:context:ready', {
       ...this.#names(),
-      milliseconds: Math.round(this.#settings.clock.now() - this.#startedAt),
+      milliseconds: Math.round(this.#clock.now() - this.#startedAt),
     })
     this.#resolveReady()
   }

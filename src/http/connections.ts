@@ -21,6 +21,8 @@ export interface PeerSocket {
   readonly localAddress?: string | undefined
   readonly localPort?: number | undefined
   readonly encrypted?: boolean | undefined
+  /** Set by node:http on the sockets it serves. */
+  readonly server?: { readonly keepAliveTimeout?: number | undefined } | undefined
 }
 
 /** Hears that its client's connection has closed. */
@@ -108,6 +110,7 @@ function factsOf(socket: PeerSocket, client: ClientFacts): ConnectionFacts {
     encrypted: client.encrypted,
     servername: typeof secure.servername === 'string' ? secure.servername : undefined,
     alpnProtocol: secure.alpnProtocol ?? undefined,
+    keepAliveTimeout: socket.server?.keepAliveTimeout ?? 0,
     tlsProtocol: secure.getProtocol?.() ?? undefined,
   }
 }

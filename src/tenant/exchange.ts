@@ -52,7 +52,6 @@ export class Exchange implements RequestListener, ConnectionOwner {
     head: RequestHead,
     stream: TenantStream,
     connection: ClientConnection,
-    keepAliveTimeout: number,
     totals: ExchangeTotals,
   ) {
     this.#stream = stream
@@ -73,7 +72,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
     res._send = send
     res._writeRaw = writeRaw
     res._finish = finish
-    res._keepAliveTimeout = keepAliveTimeout
+    res._keepAliveTimeout = connection.facts.keepAliveTimeout
     res.shouldKeepAlive = (head.flags & Flag.KEEP_ALIVE) !== 0
     this.req = this.#req = req
     this.res = this.#res = res

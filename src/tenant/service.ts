@@ -29,7 +29,6 @@ export class Service implements FrontListener, ExchangeTotals {
   readonly #connections = new Slots<ClientConnection>()
   #applications: readonly Application[] = []
   #mounts: LoadRequest['mounts'] = []
-  #keepAliveTimeout = 0
   #inFlight = 0
   #draining = false
 
@@ -42,7 +41,6 @@ export class Service implements FrontListener, ExchangeTotals {
 
   onLoad(request: LoadRequest): void {
     this.#mounts = request.mounts
-    this.#keepAliveTimeout = request.keepAliveTimeout
     // While it loads, only the application's own work keeps the thread alive: one
     // that will never listen ends by itself, as it would under `node entry`.
     this.#liveness.unref()
@@ -78,7 +76,7 @@ export class Service implements FrontListener, ExchangeTotals {
     }
     // A response owns its socket, and the application may have destroyed the last one's: then this one gets its own.
     const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#connect(shared.facts, undefined)
-    const exchange = new Exchange(head, stream, connection, this.#keepAliveTimeout, this)
+    const exchange = new Exchange(head, stream, connection, this)
     if (mount !== '') enterMount(exchange.req, mount)
     application.handle(exchange, head)
     exchange.begin(head)

@@ -95,6 +95,8 @@ export interface ConnectionFacts {
   readonly servername: string | undefined
   readonly alpnProtocol: string | false | undefined
   readonly tlsProtocol: string | undefined
+  /** The front server's, which a response advertises in its Keep-Alive field; milliseconds. */
+  readonly keepAliveTimeout: number
 }
 
 /** What to load, as plain data; see ContextSpec for the meaning of each field. */
@@ -104,7 +106,6 @@ export interface LoadRequest {
   readonly preload: readonly string[]
   readonly directory: string
   readonly label: string
-  readonly keepAliveTimeout: number
 }
 
 /** An error as it crosses: a cloned Error would lose its class and its code. */

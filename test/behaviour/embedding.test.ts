@@ -177,3 +177,14 @@ test('a response that somebody else has begun or ended is left alone, and the te
   await eventually('no slot is lost', () => runtime.stats().inFlight === 0)
   assert.equal((await ask(port, 'a.test', '/', { agent })).text, '4')
 })
+
+test("an answer advertises the embedding server's own keep-alive timeout", async (t) => {
+  const { runtime } = await openRuntime(t, { 'a.test': COUNTING })
+  const agent = new http.Agent({ keepAlive: true })
+  t.after(() => agent.destroy())
+  const server = http.createServer({ keepAliveTimeout: 65_000 }, runtime.handler).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { headers } = await ask((server.address() as AddressInfo).port, 'a.test', '/', { agent })
+  assert.equal(headers['keep-alive'], 'timeout=65')
+})

@@ -31,7 +31,7 @@ function startHost(t: TestContext, app: string, script: string, flags: readonly 
     import { subscribe } from ${built('src/events.js')}
     import { writeSync } from 'node:fs'
     const say = (value) => writeSync(1, JSON.stringify(value) + '\\n')
-    const context = new ThreadContext(${JSON.stringify(spec)}, { clock: systemClock, keepAliveTimeout: 5000 })
+    const context = new ThreadContext(${JSON.stringify(spec)}, systemClock)
     ${script}`)
   const child = spawn(process.execPath, [...flags, file], { stdio: ['pipe', 'pipe', 'pipe'] })
   t.after(() => child.kill('SIGKILL'))

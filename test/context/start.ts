@@ -65,7 +65,7 @@ export function startSource(t: TestContext, source: string, overrides: Overrides
 
 export function startEntry(t: TestContext, entry: string, overrides: Overrides = {}): ThreadContext {
   const spec = specOf(entry, { label: `app-${++labels}.test`, ...overrides })
-  const context = new ThreadContext(spec, { clock: systemClock, keepAliveTimeout: 5000 })
+  const context = new ThreadContext(spec, systemClock)
   t.after(() => context.terminate('admin'))
   // Nothing of a context holds the process, so a test that only waits for one has to.
   const alive = setInterval(() => {}, 1000)
@@ -114,7 +114,7 @@ export function ask(context: ThreadContext, url: string, body?: string): Promise
     }
     const connection = context.channel.connect({
       remoteAddress: '192.0.2.1', remotePort: 4711, remoteFamily: 'IPv4', localAddress: '192.0.2.2', localPort: 80,
-      encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined,
+      encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined, keepAliveTimeout: 5000,
     }, () => {})
     const stream = context.channel.open(openHead({ connection, url, end: body === undefined }), listener)
     if (body !== undefined) {

@@ -184,7 +184,7 @@ for (const [what, source] of [
 
 test('a thread that cannot be made is a failed start, thrown at once', (t) => {
   const spec = specOf(appFile(t, HELLO), { env: { NODE_OPTIONS: '--no-such-option-anywhere' } })
-  assert.throws(() => new ThreadContext(spec, { clock: systemClock, keepAliveTimeout: 5000 }), (error: unknown) => {
+  assert.throws(() => new ThreadContext(spec, systemClock), (error: unknown) => {
     assert.ok(error instanceof TenantryError)
     assert.equal(error.code, 'ERR_START_FAILED')
     assert.match(error.message, /no-such-option-anywhere/)

@@ -156,7 +156,7 @@ test('a connection is made known before its first request and forgotten once, fr
   const ends = connectEnds(t)
   let closed = 0
   const facts = { remoteAddress: '192.0.2.1', remotePort: 1, remoteFamily: 'IPv4', localAddress: '192.0.2.2', localPort: 2,
-    encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined }
+    encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined, keepAliveTimeout: 5000 }
   const first = ends.front.connect(facts, () => closed++)
   const second = ends.front.connect(facts, () => closed++)
   await open(ends, { connection: first })
@@ -180,7 +180,7 @@ test('a context that speaks another version of the protocol is refused', async (
 
 test('hello, load, ready, failed and drain arrive as they were sent', async (t) => {
   const ends = connectEnds(t)
-  const request = { mounts: [{ path: '', entry: '/a.mjs' }], kind: 'auto' as const, preload: [], directory: '/', label: 'a', keepAliveTimeout: 5000 }
+  const request = { mounts: [{ path: '', entry: '/a.mjs' }], kind: 'auto' as const, preload: [], directory: '/', label: 'a' }
   ends.tenant.hello()
   ends.tenant.ready(['node', 'fetch'])
   ends.tenant.failed({ name: 'TypeError', message: 'm', code: 'E', stack: undefined })
