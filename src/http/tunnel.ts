@@ -54,7 +54,9 @@ export class FrontTunnel implements StreamListener {
     socket.on('data', (chunk: Uint8Array) => {
       if (!this.#stream.write(chunk)) socket.pause()
     })
-    socket.on('end', () => this.#stream.end(undefined))
+    // A client may have ended its half while its group started.
+    if (socket.readableEnded) this.#stream.end(undefined)
+    else socket.on('end', () => this.#stream.end(undefined))
     socket.on('close', () => this.#closed())
     socket.on('drain', () => this.#drained())
     const { setTimeout: setIdleTimeout } = socket as { setTimeout?: (milliseconds: number) => void }

@@ -63,6 +63,7 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
   server.on('checkContinue', relay(true))
   server.on('checkExpectation', relay(false))
   server.on('upgrade', (req, socket, head) => {
+    socket.on('error', () => {})
     new FrontTunnel(req, socket, head, task(req))
   })
   return { port: await listen(t, server), server, context, released }
