@@ -7,6 +7,7 @@ import { readExtendedConnect } from './extended-connect.ts'
 import { FetchPassage } from './fetch.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
 import { Passage, publishRefusal } from './passage.ts'
+import { closeWithConnection } from './pipelined.ts'
 import { bodyConsumed, bodyTooLarge } from './body-facts.ts'
 import { bodyFactsOf } from './http2-front.ts'
 import { Relay } from './relay.ts'
@@ -53,6 +54,7 @@ export class Dispatcher {
    * `expectsContinue`: the client waits for a 100, which only the application sends.
    */
   request(req: http.IncomingMessage, res: http.ServerResponse, next: Next | undefined, expectsContinue = false): void {
+    closeWithConnection(req, res)
     this.#start(new RequestPassage(this, req, res, next, expectsContinue))
   }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { systemClock } from '../../src/clock.ts'
 import { readBodyFacts } from '../../src/http/body-facts.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
+import { closeWithConnection } from '../../src/http/pipelined.ts'
 import { Relay } from '../../src/http/relay.ts'
 import { FrontTunnel } from '../../src/http/tunnel.ts'
 import { appFile, startEntry } from '../context/start.ts'
@@ -57,6 +58,7 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
     requestId: ++requestId,
   })
   const relay = (expectsContinue: boolean) => (req: http.IncomingMessage, res: http.ServerResponse) => {
+    closeWithConnection(req, res)
     new Relay(req, res, readBodyFacts(req.rawHeaders), { ...task(req), expectsContinue, deadlines })
   }
   const server = http.createServer(relay(false))
