@@ -51,7 +51,14 @@ export function watchPaths({ paths, clock, onChange, onError }: WatchOptions): (
  * A file is watched through its folder, since an editor that writes a new one in its place would end a watch on it.
  */
 function openWatcher(path: string, changed: Changed, onError: (error: Error) => void): FSWatcher | undefined {
-  const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+  // Asked first: some Nodes watch a path that is not there without a word.
+  let isFile: boolean
+  try {
+    isFile = statSync(path).isFile()
+  } catch (error) {
+    onError(error as Error)
+    return undefined
+  }
   const own: Changed = (event, name) => {
     if (name === basename(path)) changed(event, name)
   }

@@ -78,16 +78,25 @@ function fieldsOf({ headers, body }: Request, host: string): string[] {
   return kept
 }
 
-/** An abort of the request, seen as the close of a client's connection. */
+/** How often the timer fires that keeps the process alive: it only has to be there. Milliseconds. */
+const HOLD_INTERVAL = 60_000
+
+/**
+ * An abort of the request, seen as the close of a client's connection. As an open
+ * connection would, it keeps the process alive: a context that dies does not.
+ */
 class AbortOutlet implements Outlet {
   readonly #signal: AbortSignal
+  readonly #hold: NodeJS.Timeout | undefined
   readonly #listeners: (() => void)[] = []
   readonly #onAbort = (): void => {
+    clearInterval(this.#hold)
     for (const listener of this.#listeners.splice(0)) listener()
   }
 
   constructor(signal: AbortSignal) {
     this.#signal = signal
+    if (!signal.aborted) this.#hold = setInterval(() => {}, HOLD_INTERVAL)
     signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -101,6 +110,7 @@ class AbortOutlet implements Outlet {
 
   /** The request is over: a signal may live longer than it. */
   detach(): void {
+    clearInterval(this.#hold)
     this.#listeners.length = 0
     this.#signal.removeEventListener('abort', this.#onAbort)
   }
