@@ -10,7 +10,7 @@ import type { FetchSource, Settle } from './fetch.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts } from '../label/trust.ts'
-import type { FrontStream, StreamListener } from '../wire/front-channel.ts'
+import type { FrontChannel, FrontStream, StreamListener } from '../wire/front-channel.ts'
 import type { Piece, ResetCode } from '../wire/frames.ts'
 
 export interface FetchTask {
@@ -38,6 +38,7 @@ export class FetchRelay implements StreamListener {
   readonly #settleCaller: Settle
   readonly #onOver: () => void
   readonly #stream: FrontStream
+  readonly #channel: FrontChannel
   readonly #connection: number
   readonly #deadline: number
   #upload: ReadableStreamDefaultReader<Uint8Array> | undefined
@@ -58,6 +59,7 @@ export class FetchRelay implements StreamListener {
     this.startedAt = task.deadlines.clock.now()
     const { channel } = task.lease.context
     const { method, url, rawHeaders, request } = source
+    this.#channel = channel
     this.#connection = streamNumber(source, channel, task.client)
     const { mount } = task
     const end = request.body === null
@@ -266,7 +268,8 @@ export class FetchRelay implements StreamListener {
     this.#upload?.cancel().catch(() => {})
     this.#task.deadlines.delete(this.#deadline)
     this.#task.lease.release(served)
-    this.#task.lease.context.channel.disconnect(this.#connection)
+    // Not the context's: one that has exited has none to give.
+    this.#channel.disconnect(this.#connection)
     this.#onOver()
   }
 
