@@ -193,17 +193,18 @@ test('runtime.fetch: every refusal is a Response with the same text as a server 
       }
     }
   }
+  // The accepting port is a part of the group's name: with it, the context is the one that has answered before.
   assert.equal((await ask(port, 'a.test')).status, 200)
-  const crashed = await runtime.fetch(new Request('http://a.test/crash'))
+  const crashed = await runtime.fetch(new Request('http://a.test/crash'), { localPort: port })
   assert.deepEqual([crashed.status, (await crashed.text()).split('\n')[0]], [502, '502 Bad Gateway'])
   await eventually('it serves again', async () => (await ask(port, 'a.test')).status === 200)
   const differs = await runtime.fetch(new Request('http://a.test/', { headers: { host: 'b.test' } }))
   assert.equal(differs.status, 400)
-  const long = await runtime.fetch(new Request('http://a.test/echo', { method: 'POST', body: 'more than ten bytes' }))
+  const long = await runtime.fetch(new Request('http://a.test/echo', { method: 'POST', body: 'more than ten bytes' }), { localPort: port })
   assert.equal(long.status, 413)
   const used = new Request('http://a.test/echo', { method: 'POST', body: 'x' })
   await used.text()
-  assert.equal((await runtime.fetch(used)).status, 500)
+  assert.equal((await runtime.fetch(used, { localPort: port })).status, 500)
   await runtime.close()
   assert.equal((await runtime.fetch(new Request('http://a.test/'))).status, 503)
 })
