@@ -68,14 +68,20 @@ export function label(initial: string, text: Text): OptionSpec {
   return { ...spec('label', check, initial, { ...text, accepts }), standard: initial === '' ? "''" : initial }
 }
 
-export function count(least: number, initial: OptionSpec['initial'], standard: string, text: Text): OptionSpec {
+export function count(
+  least: number,
+  initial: OptionSpec['initial'],
+  standard: string,
+  text: Text,
+  most: number = Number.MAX_SAFE_INTEGER,
+): OptionSpec {
   return {
     ...text,
     kind: 'count',
-    check: natural(least),
+    check: v.pipe(natural(least), v.maxValue(most)),
     initial,
     standard,
-    accepts: `a whole number, ${least} or more`,
+    accepts: most === Number.MAX_SAFE_INTEGER ? `a whole number, ${least} or more` : `a whole number, ${least} to ${most}`,
     scalar: true,
   }
 }

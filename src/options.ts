@@ -75,6 +75,8 @@ export interface ResolvedOptions {
   readonly maxAge: number
   /** The largest request body. */
   readonly bodyLimit: number
+  /** How far the threads of tenants stand back for the front: their nice value; Linux only. */
+  readonly tenantNice: number
   /** Where the log goes: a pino logger, options for one, or false for none. */
   readonly logger: LoggerOption
   /** Closes the runtime when it is aborted. */

@@ -142,7 +142,7 @@ class TenantRuntime implements Runtime {
     this.#groups = new Groups({
       ...options,
       clock: systemClock,
-      createContext: (spec) => new ThreadContext(spec, systemClock),
+      createContext: (spec) => new ThreadContext(spec, systemClock, options.tenantNice),
     })
     this.#dispatcher = new Dispatcher({
       clock: systemClock,
@@ -154,6 +154,7 @@ class TenantRuntime implements Runtime {
     options.signal?.addEventListener('abort', () => void this.close(), { once: true })
     if (options.signal?.aborted === true) void this.close()
     warnAboutHeapFlag()
+    warnAboutNice(options.tenantNice)
   }
 
   get state(): RuntimeState {
@@ -301,6 +302,12 @@ class TenantRuntime implements Runtime {
       await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
     }
   }
+}
+
+/** Threads have priorities of their own on Linux only. */
+function warnAboutNice(nice: number): void {
+  if (nice === 0 || process.platform === 'linux') return
+  publish('tenantry:warning', { message: `tenantNice is ${nice}, but has no effect on ${process.platform}` })
 }
 
 /** `--max-old-space-size` on the command line overrides every thread's own limit: the operator should know. */

@@ -56,6 +56,7 @@ test('defaults are filled in, and the result is frozen', () => {
       maxRequests: 0,
       maxAge: 0,
       bodyLimit: 0,
+      tenantNice: process.platform === 'linux' ? 5 : 0,
       logger: { level: 'info' },
       signal: undefined,
     },

@@ -65,7 +65,8 @@ export class ThreadContext implements Context, ContextListener {
   #ending: { readonly reason: EndReason; readonly error: TenantryError } | undefined
   #crash: Error | undefined
 
-  constructor(spec: ContextSpec, clock: Clock) {
+  /** `nice`: how far the thread stands back for the front, 0 to 19; Linux only. */
+  constructor(spec: ContextSpec, clock: Clock, nice = 0) {
     this.spec = spec
     this.#clock = clock
     this.#startedAt = clock.now()
@@ -94,7 +95,7 @@ export class ThreadContext implements Context, ContextListener {
     this.#port = port1
     this.#carrier = new PortCarrier(port1, (batch) => this.#channel.receive(batch), () => {})
     this.#channel = new FrontChannel(this.#carrier, this)
-    const task = { port: port2, scoreboard: this.scoreboard.buffer }
+    const task = { port: port2, scoreboard: this.scoreboard.buffer, nice }
     // The task never ends; it rejects when the thread does, which 'exit' reports.
     this.#pool.run(task, { filename: BOOT, transferList: [port2] }).catch((error: unknown) => this.#onError(error))
     this.#stopStartup = clock.after(spec.limits.startupTimeout, () => {

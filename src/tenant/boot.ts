@@ -1,3 +1,4 @@
+import os from 'node:os'
 import v8 from 'node:v8'
 import { MessagePort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
@@ -9,6 +10,8 @@ import { harden } from './harden.ts'
 export interface BootRequest {
   readonly port: MessagePort
   readonly scoreboard: SharedArrayBuffer
+  /** How far this thread stands back for the front; 0 to 19. */
+  readonly nice: number
 }
 
 /** How often a context writes its heartbeat and its memory to the scoreboard. */
@@ -19,7 +22,8 @@ export const HEARTBEAT_INTERVAL = 500
  * every tenant, so it imports no package and the architecture test keeps a
  * budget on it. Never returns: the thread ends with the process's own exit.
  */
-export default async function boot({ port, scoreboard: buffer }: BootRequest): Promise<never> {
+export default async function boot({ port, scoreboard: buffer, nice }: BootRequest): Promise<never> {
+  standBack(nice)
   // Tinypool's own ports would keep this thread alive for ever, and at their other end the front's process.
   const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): unknown[] }
   for (const handle of handles.call(process)) if (handle instanceof MessagePort && handle !== port) handle.close()
@@ -40,6 +44,16 @@ export default async function boot({ port, scoreboard: buffer }: BootRequest): P
   // What was written before process.exit() or a crash has left, as it has behind a socket.
   process.once('exit', () => service.channel.flush())
   return await new Promise<never>(() => {})
+}
+
+/** On Linux a nice value is a thread's, and what it starts inherits it; elsewhere it would be the whole process's. */
+function standBack(nice: number): void {
+  if (nice === 0 || process.platform !== 'linux') return
+  try {
+    os.setPriority(0, nice)
+  } catch {
+    // A sandbox forbids it: a thread at the front's own priority still works.
+  }
 }
 
 function beat(scoreboard: Scoreboard): void {

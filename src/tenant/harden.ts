@@ -51,6 +51,7 @@ export function harden(): void {
   threads['parentPort'] = null
   threads['workerData'] = null
   threads['postMessageToThread'] = refuse('worker_threads.postMessageToThread')
+  threads['Worker'] = limitThreads(workerThreads.Worker)
   // One bus for the whole process: tenants would hear each other.
   threads['BroadcastChannel'] = undefined
   delete (globalThis as unknown as Record<string, unknown>)['BroadcastChannel']
@@ -58,6 +59,22 @@ export function harden(): void {
   delete (inspector.Session.prototype as { connectToMainThread?: unknown }).connectToMainThread
   redirectStandardOutput()
   syncBuiltinESMExports()
+}
+
+/** Pools take one thread a core, or one and a half. */
+const MAX_THREADS = Math.max(16, 2 * os.availableParallelism())
+
+/** A context's own threads are in no cap of the house: a loop that starts them would end all memory. */
+function limitThreads(Unlimited: typeof workerThreads.Worker): typeof workerThreads.Worker {
+  let running = 0
+  return class Worker extends Unlimited {
+    constructor(...args: ConstructorParameters<typeof Unlimited>) {
+      if (running >= MAX_THREADS) throw new Error(`A Tenantry context runs at most ${MAX_THREADS} threads of its own`)
+      super(...args)
+      running++
+      this.once('exit', () => running--)
+    }
+  }
 }
 
 /** Node takes a pid as text, too. */
