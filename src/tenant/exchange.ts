@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import http from 'node:http'
 import { Flag } from '../wire/frames.ts'
 import { countConnection } from './listen.ts'
-import { connectionReset, kNeedDrain, originalFinish, originalStoreHeader } from './node-internals.ts'
+import { connectionReset, kNeedDrain, originalFinish, originalStoreHeader, originalWriteRaw } from './node-internals.ts'
 import type { ClientConnection, ConnectionOwner } from './connection.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
 import type { Piece, ResetCode } from '../wire/frames.ts'
@@ -146,10 +146,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
     const read = this.#unread
     this.#unread = 0
     if (read > 0) this.#stream.consumed(read)
-    if (this.#endPending) {
-      this.#endPending = false
-      this.#req.push(null)
-    }
+    this.#pushEnd()
   }
 
   sendHead(): void {
@@ -167,6 +164,8 @@ export class Exchange implements RequestListener, ConnectionOwner {
   }
 
   sendInfo(text: string): void {
+    // Too late for a hint: behind node:http it would stand in the middle of the body.
+    if (this.#res._headerSent) return
     this.#stream.info(text)
   }
 
@@ -180,6 +179,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
     if (this.#endPending && req._eventsCount === 0) {
       Object.assign(req._readableState, ENDED)
     } else if (!req._consuming && !req._readableState.resumeScheduled) {
+      this.#pushEnd()
       req._dump()
       // Nobody will read the rest: stop the upload instead of draining it.
       if (!req.complete) {
@@ -194,6 +194,12 @@ export class Exchange implements RequestListener, ConnectionOwner {
     this.#res.socket = null
     process.nextTick(emitClose, this.#res)
     this.#end()
+  }
+
+  #pushEnd(): void {
+    if (!this.#endPending) return
+    this.#endPending = false
+    this.#req.push(null)
   }
 
   get waitingBytes(): number {
@@ -238,7 +244,8 @@ function storeHeader(this: Response, firstLine: string, headers: unknown): void 
 
 function send(this: Response, data: string | Uint8Array, encoding?: unknown, callback?: unknown): boolean {
   const exchange = this[kExchange]
-  if (exchange.gone) return false
+  // What a write to a destroyed socket does differs between Nodes: each does its own.
+  if (exchange.gone) return originalWriteRaw.call(this, data, encoding, callback)
   if (!this._headerSent && this._header !== null) exchange.sendHead()
   const done = (typeof encoding === 'function' ? encoding : callback) as (() => void) | null | undefined
   if (data.length === 0 && this.outputSize === 0) {

@@ -43,6 +43,7 @@ export interface SocketInternals extends net.Socket {
 const proto = http.ServerResponse.prototype as unknown as ResponseInternals
 /** The originals, called on objects whose prototype a framework may have replaced. */
 export const originalStoreHeader: ResponseInternals['_storeHeader'] = proto._storeHeader
+export const originalWriteRaw: ResponseInternals['_writeRaw'] = proto._writeRaw
 export const originalFinish: ResponseInternals['_finish'] = proto._finish
 
 /** The private symbol behind `writableNeedDrain`; 'drain' is emitted only where it is set, as node:http does. */

@@ -124,7 +124,8 @@ const bodySteps: fc.Arbitrary<Step> = fc.oneof(
   encoded.map((parts): Step => ['write', ...parts]),
   text.map((part): Step => ['bytes', part]),
   text.map((part): Step => ['writeThen', part]),
-  fc.constantFrom<Step>(['flushHeaders'], ['cork'], ['uncork'], ['wait'], ['look']),
+  // No cork: from Node 22 on, node:http writes the last chunk before what was corked, when a part of it is empty.
+  fc.constantFrom<Step>(['flushHeaders'], ['wait'], ['look']),
   fc.constant<Step>(['addTrailers', { 'X-Sum': '1', 'x-other': 'caf\xe9' }]),
 )
 
@@ -147,16 +148,16 @@ export const programs: fc.Arbitrary<Program> = fc.record({
     fc.array(bodySteps, { maxLength: 1 }),
     fc.boolean(),
   ).map(([head, written, body, last, late, announced]): Step[] => {
-    const before = [...head, ...(written === undefined ? [] : [written])]
-    // What is corked leaves at once all the same: only an answer that is never uncorked can tell.
+    // Whether a write to a destroyed socket calls back differs between Nodes, and on Node 26 by the tick.
     const ends = last.some(([name]) => name.startsWith('end'))
+    const before = [...head, ...(written === undefined ? [] : [written])]
     // A writeHead(204) that throws leaves node:http without a body for the next one, and without an end to its answer.
     const once = /"writeHead",(?:204|304)/.test(JSON.stringify([before, body]))
-    const kept = body.filter(([name]) => (ends || name !== 'cork') && !(once && name === 'writeHead'))
+    const kept = body.filter(([name]) => !(once && name === 'writeHead'))
     const rest = [...kept, ...last]
     // An answer that is framed in two ways is refused on purpose, and a step that throws writes nothing.
     const single = !/"Transfer-Encoding"[,:]"chunked"|bad/.test(JSON.stringify([before, rest]))
-    return announced && single ? [announce(rest), ...before, ...rest] : [...before, ...rest, ...late]
+    return announced && single ? [announce(rest), ...before, ...rest] : [...before, ...rest, ...late.filter(([name]) => ends || name !== 'writeThen')]
   }),
 })
 
