@@ -15,6 +15,7 @@ export interface DefaultCaps {
   readonly memoryLimit: number
   readonly maxStarting: number
   readonly maxStarts: number
+  readonly maxMemory: number
 }
 
 const MB = 1024 ** 2
@@ -30,6 +31,9 @@ const SAFE_DESCRIPTORS = 1024
 
 /** Half is for contexts; the rest serves connections, the applications' own files, and the page cache. */
 const SHARE = 0.5
+
+/** Of the memory, for the whole process. */
+const MEMORY_SHARE = 0.8
 
 /** How many contexts this machine carries, and how fast it may make them. Pure. */
 export function defaultCaps(machine: Machine): DefaultCaps {
@@ -47,6 +51,8 @@ export function defaultCaps(machine: Machine): DefaultCaps {
     // Every ended thread leaves about 40 KB behind, so a flood of hosts must not make threads for ever;
     // but a full house must be able to come back within a minute.
     maxStarts: Math.max(120, maxContexts),
+    // Past it the system begins to swap, or its killer comes: the rest is for others and for what grows between two looks.
+    maxMemory: Math.max(64, Math.floor((machine.memory * MEMORY_SHARE) / MB)) * MB,
   }
 }
 

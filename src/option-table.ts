@@ -93,6 +93,14 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     doc: 'The most contexts starting at the same time.',
     reason: 'a start is nearly all CPU, and takes it from those who serve',
   }),
+  maxZombies: count(0, () => 2, '2', {
+    doc: 'The most threads that could not be ended; past it the runtime is not ready and starts nothing.',
+    reason: 'each may hold a core until the process is restarted; one or two are an accident, more are a habit',
+  }),
+  maxMemory: size(({ maxMemory }) => maxMemory, 'four fifths of the memory', LEAST_MEMORY, {
+    doc: 'Resident memory of the whole process; past it idle groups are ended, and nothing is started.',
+    reason: 'the sum of many contexts within their limits must not wake the killer of the system',
+  }),
   maxInFlight: count(1, () => 1024, '1024', {
     doc: 'The most requests that one group works on at once.',
     reason: 'far above a busy application, far below what one host needs to exhaust the server',

@@ -49,6 +49,10 @@ export interface ResolvedOptions {
   readonly maxStarts: number
   /** The most contexts starting at the same time. */
   readonly maxStarting: number
+  /** The most threads that could not be ended; past it the runtime is not ready and starts nothing. */
+  readonly maxZombies: number
+  /** Resident memory of the whole process; past it idle groups are ended, and nothing is started. */
+  readonly maxMemory: number
   /** The most requests that one group works on at once. */
   readonly maxInFlight: number
   /** The most requests that wait for one group. */
@@ -97,7 +101,7 @@ type DurationName =
 
 type Accepted<N extends OptionName> = N extends DurationName
   ? Duration
-  : N extends 'memoryLimit' | 'bodyLimit'
+  : N extends 'memoryLimit' | 'maxMemory' | 'bodyLimit'
     ? Size
     : ResolvedOptions[N]
 

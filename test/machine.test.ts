@@ -22,6 +22,7 @@ test('a small machine gets a small memory limit, and can still replace one conte
     memoryLimit: 64 * MB,
     maxStarting: 2,
     maxStarts: 120,
+    maxMemory: 102 * MB,
   })
 })
 

@@ -7,7 +7,7 @@ import type { DefaultCaps } from '../src/machine.ts'
 import { checkTable, optionRows, typeComments } from './options-page.ts'
 
 const MB = 1024 ** 2
-const CAPS: DefaultCaps = { maxContexts: 100, memoryLimit: 256 * MB, maxStarting: 3, maxStarts: 120 }
+const CAPS: DefaultCaps = { maxContexts: 100, memoryLimit: 256 * MB, maxStarting: 3, maxStarts: 120, maxMemory: 800 * MB }
 const TENANTS = { 'a.example.test': '/srv/a.mjs' }
 
 function resolve(options: object): ResolvedOptions {
@@ -43,6 +43,8 @@ test('defaults are filled in, and the result is frozen', () => {
       maxGroupsPerPattern: 45,
       maxStarts: 120,
       maxStarting: 3,
+      maxZombies: 2,
+      maxMemory: 800 * MB,
       maxInFlight: 1024,
       maxQueue: 256,
       startupTimeout: 30_000,

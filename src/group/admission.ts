@@ -13,6 +13,8 @@ export interface AdmissionLimits {
   readonly maxStarts: number
   /** Births at once; a further one waits in its group's queue. */
   readonly maxStarting: number
+  /** Past so many zombies nothing is born any more. */
+  readonly maxZombies: number
 }
 
 /** What admission looks at in the group of the request. */
@@ -33,7 +35,11 @@ export interface Census {
   readonly groups: number
   /** Contexts that hold a thread, zombies among them. */
   readonly contexts: number
-  /** Of these, told to end: their places will be free soon. */
+  /** Of these, threads that could not be ended. */
+  readonly zombies: number
+  /** The process holds more than maxMemory. */
+  readonly strained: boolean
+  /** Of the contexts, told to end: their places will be free soon. */
   readonly ending: number
   /** Births that wait for a place or for maxStarting. */
   readonly pending: number
@@ -81,6 +87,9 @@ const CREATE: Decision = { do: 'create' }
 /** Seconds that a client waits for a place: about as long as a page takes. */
 const PLACE_RETRY = 5
 
+/** Seconds that a client waits for a server that has to be restarted. */
+const RESTART_RETRY = 30
+
 /** The share of births kept for exact hosts, so that a wildcard's flood cannot keep them from restarting. */
 const RESERVED_STARTS = 0.25
 
@@ -111,7 +120,7 @@ function decideQueue(group: GroupView): Decision {
 
 function decideBirth(input: AdmissionInput, limits: AdmissionLimits, now: number): Decision {
   const { census, group, exact, patternGroups } = input
-  const refusal = refuseRate(census.rate, limits.maxStarts, exact, now)
+  const refusal = refuseUnwell(census, limits) ?? refuseRate(census.rate, limits.maxStarts, exact, now)
   if (refusal !== undefined) return refusal
 
   // A failed group that starts again has its place in the table already.
@@ -129,6 +138,16 @@ function decideBirth(input: AdmissionInput, limits: AdmissionLimits, now: number
     return { do: 'evict', victim: { samePattern: patternFull, withContext: noPlace }, otherwise }
   }
   return CREATE
+}
+
+/** A process with stuck threads or too little memory left starts nothing; what lives goes on. */
+export function refuseUnwell(census: Census, limits: AdmissionLimits): Refusal | undefined {
+  if (census.zombies > limits.maxZombies) {
+    const message = `${census.zombies} threads could not be ended (maxZombies); only a restart ends them`
+    return refuse('ERR_GROUP_LIMIT', message, RESTART_RETRY)
+  }
+  if (census.strained) return refuse('ERR_GROUP_LIMIT', 'The server uses more memory than maxMemory', PLACE_RETRY)
+  return undefined
 }
 
 function refuseRate(rate: StartRate, maxStarts: number, exact: boolean, now: number): Refusal | undefined {

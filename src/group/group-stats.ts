@@ -2,9 +2,12 @@ import type { ContextState } from '../context/context.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { EndReason } from '../events.ts'
 import type { Group, GroupState } from './group.ts'
-import type { Headcount } from './headcount.ts'
+import type { Headcount, ZombieStats } from './headcount.ts'
 import type { Segment } from './policy.ts'
 import type { Registry } from './registry.ts'
+
+/** `draining`: it closes; `zombies`: more than maxZombies; `memory`: over maxMemory. */
+export type UnreadyReason = 'draining' | 'zombies' | 'memory'
 
 /** One group, seen now. */
 export interface GroupStats {
@@ -27,10 +30,15 @@ export interface GroupStats {
 
 /** All groups, counted. */
 export interface GroupsStats {
+  /** Whether new groups can be served: what a load balancer should ask. */
+  readonly ready: boolean
+  /** Why not: empty when ready. */
+  readonly reasons: readonly UnreadyReason[]
   readonly draining: boolean
   readonly groups: Readonly<Record<GroupState, number>>
   readonly contexts: Readonly<Record<ContextState, number>>
   readonly zombies: number
+  readonly zombieContexts: readonly ZombieStats[]
   /** Births that wait for a place. */
   readonly pending: number
   readonly inFlight: number
@@ -57,6 +65,11 @@ export function countContexts(count: Headcount): Record<ContextState, number> {
   const contexts = { starting: 0, spare: 0, serving: 0, draining: 0, exited: 0, zombie: count.zombies }
   for (const { state } of count.alive) contexts[state]++
   return contexts
+}
+
+export function unreadyReasons({ draining, zombies, strained }: Headcount, maxZombies: number): UnreadyReason[] {
+  const found = { draining, zombies: zombies > maxZombies, memory: strained }
+  return (Object.keys(found) as UnreadyReason[]).filter((reason) => found[reason])
 }
 
 /** The groups one by one, and their sums. */

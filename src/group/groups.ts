@@ -4,11 +4,11 @@ import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { publish, watched } from '../events.ts'
 import type { EndReason } from '../events.ts'
-import { decide, mayStartNow, placesLeft } from './admission.ts'
+import { decide, mayStartNow, placesLeft, refuseUnwell } from './admission.ts'
 import type { AdmissionLimits, Refusal, VictimScope } from './admission.ts'
 import { Group } from './group.ts'
 import type { GroupHost } from './group-host.ts'
-import { countContexts, countGroups } from './group-stats.ts'
+import { countContexts, countGroups, unreadyReasons } from './group-stats.ts'
 import type { CloseCount, GroupsStats } from './group-stats.ts'
 import { Headcount } from './headcount.ts'
 import type { GroupTarget, Lease } from './lease.ts'
@@ -17,6 +17,10 @@ import { Supervisor } from './supervisor.ts'
 import type { CancelWait } from './wait-queue.ts'
 
 export interface GroupsOptions extends AdmissionLimits {
+  /** Of the whole process, bytes; 0 is off. Past it idle groups go and none is born. */
+  readonly maxMemory: number
+  /** Bytes that the process holds; default: ask the system. */
+  readonly residentMemory?: () => number
   /** Milliseconds. */
   readonly queueTimeout: number
   /** Milliseconds. */
@@ -29,7 +33,7 @@ export interface GroupsOptions extends AdmissionLimits {
 
 /** All application groups of a process, under the caps. */
 export class Groups {
-  readonly #limits: AdmissionLimits
+  readonly #limits: GroupsOptions
   readonly #clock: Clock
   readonly #host: GroupHost
   readonly #drainTimeout: number
@@ -53,6 +57,7 @@ export class Groups {
     this.#registry = new Registry(options.maxGroups)
     this.#supervisor = new Supervisor(clock, () => this.#all(), () => {
       if (this.#count.bury()) this.#pump()
+      this.#watchMemory(clock.now())
     })
     this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#pending.size)
     this.#host = {
@@ -164,11 +169,15 @@ export class Groups {
   }
 
   stats(): GroupsStats {
+    const reasons = unreadyReasons(this.#count, this.#limits.maxZombies)
     return {
+      ready: reasons.length === 0,
+      reasons,
       ...countGroups(this.#all(), this.#registry),
       contexts: countContexts(this.#count),
       draining: this.#count.draining,
       zombies: this.#count.zombies,
+      zombieContexts: this.#count.zombieContexts,
       pending: this.#pending.size,
       births: this.#count.births,
       evictions: { ...this.#evictions },
@@ -229,6 +238,16 @@ export class Groups {
     return victim !== undefined
   }
 
+  /** Over maxMemory the idle groups go, the longest unused first, one at a time: the next look sees what it gave. */
+  #watchMemory(now: number): void {
+    const { maxMemory, residentMemory = () => process.memoryUsage.rss() } = this.#limits
+    this.#count.strained = maxMemory > 0 && residentMemory() > maxMemory
+    if (!this.#count.strained || this.#count.ending > 0) return
+    const idle = [...this.#registry.values()].filter((group) => group.idle && group.holdsContext)
+    const oldest = idle.toSorted((a, b) => b.unusedFor(now) - a.unusedFor(now))[0]
+    oldest?.retire('pressure')
+  }
+
   #refuse(refusal: Refusal, target: GroupTarget): TenantryError {
     const { code, message, retryAfter } = refusal
     const { label } = target
@@ -248,6 +267,8 @@ export class Groups {
   async #replace(old: Group, target: GroupTarget): Promise<void> {
     const { label } = target
     if (this.#count.draining) throw new TenantryError('ERR_DRAINING', 'The server is closing', { label })
+    const refusal = refuseUnwell(this.#count, this.#limits)
+    if (refusal !== undefined) throw this.#refuse(refusal, target)
     if (placesLeft(this.#count, this.#limits) <= 0) {
       // The old one must not be its own victim: it is what goes on if this fails.
       const victim = this.#registry.victim({ samePattern: false, withContext: true }, '', old)

@@ -3,10 +3,18 @@ import type { Census } from './admission.ts'
 import { fullRate, refill, takeOne } from './start-rate.ts'
 import type { StartRate } from './start-rate.ts'
 
+/** A thread that could not be ended, and whose it was. */
+export interface ZombieStats {
+  readonly contextId: number
+  readonly label: string
+}
+
 /** Every context that holds a thread, counted once from its start to its end. */
 export class Headcount implements Census {
   draining = false
   births = 0
+  /** The process held more than maxMemory at the last look. */
+  strained = false
   readonly #alive = new Set<Context>()
   readonly #starting = new Set<Context>()
   readonly #ending = new Set<Context>()
@@ -45,6 +53,11 @@ export class Headcount implements Census {
 
   get zombies(): number {
     return this.#zombies.size
+  }
+
+  /** Which threads could not be ended. */
+  get zombieContexts(): ZombieStats[] {
+    return [...this.#zombies].map(({ id, spec }) => ({ contextId: id, label: spec.label }))
   }
 
   /** Contexts whose end is still to come. */

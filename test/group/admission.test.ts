@@ -6,10 +6,10 @@ import type { AdmissionInput, AdmissionLimits, Census, GroupView } from '../../s
 import { fullRate, refill, takeOne } from '../../src/group/start-rate.ts'
 import { backOff } from '../../src/group/backoff.ts'
 
-const LIMITS: AdmissionLimits = { maxGroups: 4, maxContexts: 4, maxGroupsPerPattern: 2, maxStarts: 8, maxStarting: 2 }
+const LIMITS: AdmissionLimits = { maxGroups: 4, maxContexts: 4, maxGroupsPerPattern: 2, maxStarts: 8, maxStarting: 2, maxZombies: 1 }
 
 const EMPTY: Census = {
-  draining: false, groups: 0, contexts: 0, ending: 0, pending: 0, starting: 0, rate: fullRate(8, 0),
+  draining: false, groups: 0, contexts: 0, zombies: 0, strained: false, ending: 0, pending: 0, starting: 0, rate: fullRate(8, 0),
 }
 
 const LIVE: GroupView = { state: 'serving', inFlight: 0, queued: 0, retryAt: 0, maxInFlight: 2, maxQueue: 2 }
@@ -108,7 +108,7 @@ test('over any minute no more are born than the bucket held and a minute fills',
 
 test('whatever the house looks like, a granted birth keeps every cap', () => {
   const census = fc.record({
-    draining: fc.boolean(), groups: fc.nat(6), contexts: fc.nat(6), ending: fc.nat(3), pending: fc.nat(3),
+    draining: fc.boolean(), zombies: fc.nat(3), strained: fc.boolean(), groups: fc.nat(6), contexts: fc.nat(6), ending: fc.nat(3), pending: fc.nat(3),
     starting: fc.nat(3), rate: fc.record({ tokens: fc.double({ min: 0, max: 8, noNaN: true }), at: fc.constant(0) }),
   })
   const group = fc.option(fc.record({
@@ -123,6 +123,7 @@ test('whatever the house looks like, a granted birth keeps every cap', () => {
     if (decision.do === 'create') {
       assert.ok(view === undefined ? house.groups < 4 : view.state === 'failed' && now >= view.retryAt)
       assert.ok(house.contexts - house.ending + house.pending < 4)
+      assert.ok(house.zombies <= 1 && !house.strained)
       assert.ok(view !== undefined || exact || patternGroups < 2)
       assert.ok(refill(house.rate, 8, now).tokens >= 1)
     }

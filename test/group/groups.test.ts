@@ -411,6 +411,57 @@ test('a zombie is counted and holds its place until its thread is gone', async (
   await house.visit(SITE)
 })
 
+test('past maxZombies nothing is born and the house says that it is not ready; what lives is served', async () => {
+  const house = new House({ maxZombies: 0, drainTimeout: 0 })
+  const live = await house.visit(targetOf('live.test'))
+  const zombie = await house.visit(SITE)
+  zombie.immortal = true
+  zombie.stubborn = true
+  const evicted = house.groups.evict('a.test')
+  await house.clock.pass(0)
+  await evicted
+  const { ready, reasons, zombies, zombieContexts } = house.groups.stats()
+  assert.deepEqual({ ready, reasons, zombies, zombieContexts }, {
+    ready: false, reasons: ['zombies'], zombies: 1, zombieContexts: [{ contextId: zombie.id, label: 'a.test' }],
+  })
+  assert.equal(await codeOf(() => house.groups.acquire(SITE)), 'ERR_GROUP_LIMIT')
+  assert.equal(await codeOf(() => house.groups.reload('live.test')), 'ERR_GROUP_LIMIT')
+  assert.equal((await house.lease(targetOf('live.test'))).context, live)
+  zombie.rest()
+  await house.clock.pass(500)
+  assert.equal(house.groups.stats().ready, true)
+  await house.visit(SITE)
+})
+
+test('over maxMemory idle groups end, the longest unused first, and nothing is born until it is below', async () => {
+  let resident = 900
+  const house = new House({ maxMemory: 1000, residentMemory: () => resident })
+  const busy = await house.lease(targetOf('busy.test'))
+  await house.visit(targetOf('old.test'))
+  await house.clock.pass(1000)
+  await house.visit(targetOf('young.test'))
+  resident = 1001
+  await house.clock.pass(500)
+  assert.deepEqual([house.state('old.test'), house.state('young.test')], [undefined, 'serving'])
+  assert.deepEqual(house.groups.stats().reasons, ['memory'])
+  assert.equal(await codeOf(() => house.groups.acquire(SITE)), 'ERR_GROUP_LIMIT')
+  await house.clock.pass(5000)
+  assert.deepEqual([house.state('young.test'), house.state('busy.test')], [undefined, 'serving'])
+  assert.deepEqual(house.groups.stats().evictions, { pressure: 2 })
+  resident = 1000
+  await house.clock.pass(500)
+  assert.deepEqual(house.groups.stats().reasons, [])
+  await house.visit(SITE)
+  busy.release(true)
+})
+
+test('a house that drains is not ready', async () => {
+  const house = new House()
+  assert.equal(house.groups.stats().ready, true)
+  await house.groups.close()
+  assert.deepEqual(house.groups.stats().reasons, ['draining'])
+})
+
 test('close lets requests finish, refuses new ones, and reports what it had to end', async () => {
   const house = new House({ drainTimeout: 5000 })
   const [quick, stuck] = [await house.lease(targetOf('quick.test')), await house.lease(targetOf('stuck.test'))]
