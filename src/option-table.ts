@@ -141,6 +141,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     doc: 'Heap and external memory of one context; over it the context is replaced.',
     reason: 'several times what a framework application needs, and one leak cannot take the machine',
   }),
+  cpuTimeLimit: duration('0', '0 is off', {
+    doc: 'CPU time of one context over its life; over it the context is replaced.',
+    reason: 'how much is too much depends on how long it lives and what is paid for',
+  }),
   maxRequests: count(0, () => 0, '0 (off)', {
     doc: 'Requests that one context serves before it is replaced.',
     reason: 'a healthy application needs no replacement',

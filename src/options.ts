@@ -73,6 +73,8 @@ export interface ResolvedOptions {
   readonly deadlockTimeout: number
   /** Heap and external memory of one context; over it the context is replaced. */
   readonly memoryLimit: number
+  /** CPU time of one context over its life; over it the context is replaced. */
+  readonly cpuTimeLimit: number
   /** Requests that one context serves before it is replaced. */
   readonly maxRequests: number
   /** How long one context serves before it is replaced. */
@@ -97,6 +99,7 @@ type DurationName =
   | 'drainTimeout'
   | 'terminateTimeout'
   | 'deadlockTimeout'
+  | 'cpuTimeLimit'
   | 'maxAge'
 
 type Accepted<N extends OptionName> = N extends DurationName

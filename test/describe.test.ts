@@ -27,6 +27,7 @@ function tenant(applicationGroup: LabelSpec): ResolvedTenant {
     contextLimits: {
       startupTimeout: 1,
       memoryLimit: 2,
+      cpuTimeLimit: 2,
       deadlockTimeout: 3,
       maxRequests: 4,
       maxAge: 5,

@@ -55,6 +55,7 @@ test('defaults are filled in, and the result is frozen', () => {
       terminateTimeout: 2000,
       deadlockTimeout: 60_000,
       memoryLimit: 256 * MB,
+      cpuTimeLimit: 0,
       maxRequests: 0,
       maxAge: 0,
       bodyLimit: 0,

@@ -17,6 +17,8 @@ export interface ContextLimits {
   readonly startupTimeout: number
   readonly memoryLimit: number
   readonly deadlockTimeout: number
+  /** Of CPU, over the context's life. */
+  readonly cpuTimeLimit: number
   readonly maxRequests: number
   readonly maxAge: number
   readonly terminateTimeout: number
@@ -65,6 +67,8 @@ export interface Context {
   readonly state: ContextState
   /** Read it while the context spins: it is shared memory. */
   readonly scoreboard: ScoreboardReader
+  /** Milliseconds of CPU that its thread has used; exact on Linux, else the time its event loop was busy. */
+  cpuTime(): number
   /** Requests open on the relay now. */
   readonly inFlight: number
   /** The relay into the context; throws ERR_STATE unless serving or draining. */

@@ -7,6 +7,7 @@ import { StateMachine } from '../state.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { FrontChannel } from '../wire/front-channel.ts'
 import { Cell, Scoreboard } from '../wire/scoreboard.ts'
+import { cpuTime } from './cpu-time.ts'
 import { execArgvOf } from './permission.ts'
 import { readLines } from './output.ts'
 import type { MessagePort, Worker } from 'node:worker_threads'
@@ -111,6 +112,10 @@ export class ThreadContext implements Context, ContextListener {
 
   get inFlight(): number {
     return this.#channel.size
+  }
+
+  cpuTime(): number {
+    return cpuTime(this.scoreboard.read('threadId'), this.#thread)
   }
 
   get channel(): FrontChannel {

@@ -9,6 +9,7 @@ export interface TenantLimits {
   readonly deadlockTimeout?: number | string
   readonly terminateTimeout?: number | string
   readonly memoryLimit?: number | string
+  readonly cpuTimeLimit?: number | string
   readonly bodyLimit?: number | string
   readonly maxRequests?: number
   readonly maxAge?: number | string

@@ -32,6 +32,8 @@ export class Vitals {
     const { contextLimits, groupLimits } = tenant
     const { idleTimeout } = groupLimits
     const limits = { ...contextLimits, maxAge: contextLimits.maxAge * this.#lifetime, idleTimeout }
-    return judge(snapshot, limits, { age: now - this.#since, idle, silent: this.#silent })
+    // Asking costs a system call.
+    const cpu = contextLimits.cpuTimeLimit > 0 ? context.cpuTime() : 0
+    return judge(snapshot, limits, { cpu, age: now - this.#since, idle, silent: this.#silent })
   }
 }

@@ -16,7 +16,7 @@ const OUTPUT = { lines: 10_000, window: 10_000 }
 const MAX_CHILDREN = 1000
 
 /** Ends that somebody should look into. */
-const BAD_ENDS: ReadonlySet<EndReason> = new Set(['startup', 'deadlock', 'memory', 'crash', 'exit', 'protocol'])
+const BAD_ENDS: ReadonlySet<EndReason> = new Set(['startup', 'deadlock', 'memory', 'cpu', 'crash', 'exit', 'protocol'])
 
 /** Loggers that listen already, with the number of their listeners. */
 const active = new Map<Logger, { users: number; stop: () => void }>()

@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs'
 import os from 'node:os'
 import v8 from 'node:v8'
 import { MessagePort } from 'node:worker_threads'
@@ -29,6 +30,7 @@ export default async function boot({ port, scoreboard: buffer, nice }: BootReque
   for (const handle of handles.call(process)) if (handle instanceof MessagePort && handle !== port) handle.close()
   harden()
   const scoreboard = new Scoreboard(buffer)
+  scoreboard.write(Cell.threadId, readThreadId())
   beat(scoreboard)
   setInterval(beat, HEARTBEAT_INTERVAL, scoreboard).unref()
   const carrier = new PortCarrier(
@@ -53,6 +55,15 @@ function standBack(nice: number): void {
     os.setPriority(0, nice)
   } catch {
     // A sandbox forbids it: a thread at the front's own priority still works.
+  }
+}
+
+/** By which the front finds this thread's CPU time; 0 where the system, or the permission model, does not say it. */
+function readThreadId(): number {
+  try {
+    return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? 0)
+  } catch {
+    return 0
   }
 }
 

@@ -16,6 +16,8 @@ export const Cell = {
   bytesOut: 6,
   heapUsed: 7,
   external: 8,
+  /** The thread's number in the system, 0 where it is not known. */
+  threadId: 9,
 } as const
 
 export type ScoreboardCell = keyof typeof Cell

@@ -17,6 +17,7 @@ const TENANT: TenantDescription = {
     startupTimeout: 1,
     memoryLimit: 256 * MB,
     deadlockTimeout: 1,
+    cpuTimeLimit: 0,
     maxRequests: 0,
     maxAge: 0,
     terminateTimeout: 1,

@@ -5,10 +5,10 @@ import type { HealthLimits, HealthTimes, Verdict } from '../../src/context/healt
 import type { ScoreboardSnapshot } from '../../src/wire/scoreboard.ts'
 
 const QUIET: ScoreboardSnapshot = {
-  heartbeat: 0, inFlight: 0, served: 0, connections: 0, lastActivity: 0, bytesIn: 0, bytesOut: 0, heapUsed: 0, external: 0,
+  heartbeat: 0, inFlight: 0, served: 0, connections: 0, lastActivity: 0, bytesIn: 0, bytesOut: 0, heapUsed: 0, external: 0, threadId: 0,
 }
-const LIMITS: HealthLimits = { memoryLimit: 1000, deadlockTimeout: 500, maxRequests: 10, maxAge: 9000, idleTimeout: 3000 }
-const TIMES: HealthTimes = { age: 0, idle: 0, silent: 0 }
+const LIMITS: HealthLimits = { memoryLimit: 1000, cpuTimeLimit: 2000, deadlockTimeout: 500, maxRequests: 10, maxAge: 9000, idleTimeout: 3000 }
+const TIMES: HealthTimes = { age: 0, cpu: 0, idle: 0, silent: 0 }
 
 function verdict(snapshot: Partial<ScoreboardSnapshot>, times: Partial<HealthTimes> = {}, limits: Partial<HealthLimits> = {}): Verdict {
   return judge({ ...QUIET, ...snapshot }, { ...LIMITS, ...limits }, { ...TIMES, ...times })
@@ -29,6 +29,13 @@ test('a heartbeat that stood still for longer than deadlockTimeout ends the cont
   assert.deepEqual(dead.do === 'terminate' && [dead.code, dead.reason], ['ERR_CONTEXT_DEADLOCK', 'deadlock'])
 })
 
+test('CPU time over the limit replaces the context, over 1.25 times it ends', () => {
+  assert.deepEqual(verdict({}, { cpu: 1999 }), { do: 'keep' })
+  assert.deepEqual(verdict({}, { cpu: 2000 }), { do: 'retire', reason: 'cpu' })
+  const hard = verdict({}, { cpu: 2500 })
+  assert.deepEqual(hard.do === 'terminate' && [hard.code, hard.reason], ['ERR_CONTEXT_CPU', 'cpu'])
+})
+
 test('requests, age and idleness replace it, each for its own reason', () => {
   assert.deepEqual(verdict({ served: 10 }), { do: 'retire', reason: 'requests' })
   assert.deepEqual(verdict({}, { age: 9000 }), { do: 'retire', reason: 'age' })
@@ -36,8 +43,8 @@ test('requests, age and idleness replace it, each for its own reason', () => {
 })
 
 test('a limit of 0 is off', () => {
-  const off = { memoryLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, idleTimeout: 0 }
-  assert.deepEqual(verdict({ heapUsed: 1e12, served: 1e9 }, { age: 1e12, idle: 1e12, silent: 1e12 }, off), { do: 'keep' })
+  const off = { memoryLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, idleTimeout: 0 }
+  assert.deepEqual(verdict({ heapUsed: 1e12, served: 1e9 }, { age: 1e12, cpu: 1e12, idle: 1e12, silent: 1e12 }, off), { do: 'keep' })
 })
 
 test('what must end at once goes before what may wait', () => {

@@ -15,6 +15,7 @@ import type { Piece } from '../../src/wire/frames.ts'
 export const LIMITS: ContextLimits = {
   startupTimeout: 10_000,
   memoryLimit: 0,
+  cpuTimeLimit: 0,
   deadlockTimeout: 0,
   maxRequests: 0,
   maxAge: 0,

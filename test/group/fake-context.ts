@@ -14,6 +14,8 @@ export class FakeContext implements Context {
   readonly ready: Promise<void>
   readonly ended: Promise<ContextEnd>
   state: ContextState = 'starting'
+  /** CPU used so far, milliseconds. */
+  cpu = 0
   terminations: EndReason[] = []
   drains = 0
   /** Does not end by itself when it is drained. */
@@ -39,6 +41,10 @@ export class FakeContext implements Context {
 
   get channel(): FrontChannel {
     throw new Error('a fake context has no channel')
+  }
+
+  cpuTime(): number {
+    return this.cpu
   }
 
   get gone(): boolean {

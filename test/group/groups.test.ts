@@ -385,6 +385,24 @@ test('a context whose event loop stands still is ended, one that beats is not', 
   lease.release(false)
 })
 
+test('a context over its CPU time is replaced softly, and a quarter over it at once', async () => {
+  const house = new House()
+  const lease = await house.lease(targetOf('a.test', { contextLimits: { cpuTimeLimit: 1000 } }))
+  const context = house.last
+  context.open()
+  context.cpu = 999
+  await house.clock.pass(1000)
+  assert.equal(house.state('a.test'), 'serving')
+  context.cpu = 1000
+  await house.clock.pass(500)
+  assert.deepEqual([house.state('a.test'), context.terminations], [undefined, []])
+  context.cpu = 1250
+  await house.clock.pass(500)
+  assert.deepEqual(context.terminations, ['cpu'])
+  assert.deepEqual(house.groups.stats().evictions, { cpu: 1 })
+  lease.release(false)
+})
+
 test('old contexts are replaced around maxAge, some earlier than others', async () => {
   const house = new House({ random: () => 1 })
   const target = targetOf('a.test', { contextLimits: { maxAge: 100_000 } })
