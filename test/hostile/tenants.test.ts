@@ -7,6 +7,7 @@ import { eventually } from '../behaviour/client.ts'
 import { Load, NEIGHBOURS } from './load.ts'
 import { attack, openPrison } from './prison.ts'
 import { moduleOf, PROGRAMS } from './programs.ts'
+import type { TestContext } from 'node:test'
 import type { Prison } from './prison.ts'
 import type { Outcome } from './programs.ts'
 
@@ -15,6 +16,9 @@ const PATIENCE = 6000
 
 /** How long the neighbours are watched after the attacker has its answer. */
 const AFTERMATH = 600
+
+/** A tenant that failed is started again after so long at the latest. */
+const BACK_OFF = 3000
 
 /** Of descriptors, FIFOs and /proc only Linux has all. */
 const skip = process.platform !== 'linux'
@@ -73,29 +77,45 @@ test('docs/security.md has exactly these programs, each with its outcome', async
 
 for (const [index, { name, outcome, client }] of PROGRAMS.entries()) {
   test(`${outcome}: ${name}`, { skip }, async (t) => {
+    // A crowded machine may delay anybody once; a promise that is broken twice in a row is broken.
+    const first = await attempt(t, index)
+    if (first === undefined || first.p99 <= first.bound) return
+    await sleep(BACK_OFF)
+    const second = await attempt(t, index)
+    assert.ok(second !== undefined && second.p99 <= second.bound, `p99 twice above the bound: ${JSON.stringify([first, second])}`)
+  })
+
+  /** One attack, watched; undefined when there are no neighbours left to speak of. */
+  async function attempt(t: TestContext, at: number): Promise<{ p99: number; bound: number } | undefined> {
     scene ??= enter()
     const { prison, load, calm } = await scene
     load.begin()
     const logged = prison.log.length
-    const got = await attack(prison.port, hostOf(index), PATIENCE)
+    const got = await attack(prison.port, hostOf(at), PATIENCE)
     await sleep(AFTERMATH)
-    const own = (label: unknown): boolean => String(label).startsWith(`${hostOf(index)}:`)
+    const own = (label: unknown): boolean => String(label).startsWith(`${hostOf(at)}:`)
     const said = (text: string): boolean => prison.log.slice(logged).some(({ msg, label }) => own(label) && msg.includes(text))
     // A context that was told to end is gone, or is known to stay, before the next attack.
     if (/502|START/.test(got)) {
       await eventually('the context ended', () => !prison.alive() || said('context ended') || said('as a zombie'), 15_000)
     }
-    const harmed = !prison.alive() || load.failures.length > 0
+    const failures = [...load.failures]
+    if (outcome === 'contained, felt') {
+      load.begin()
+      await sleep(AFTERMATH)
+      assert.deepEqual([prison.alive(), load.failures], [true, []], 'the neighbours are well again')
+      assert.equal(got, client)
+      return undefined
+    }
+    const harmed = !prison.alive() || failures.length > 0
     const seen: Outcome = harmed ? 'process lost' : said('as a zombie') ? 'contained, zombie' : 'contained'
-    const { p99, requests, failures } = load
+    const { p99, requests } = load
     t.diagnostic(`client: ${got}; neighbours: ${requests} requests, p99 ${p99.toFixed(1)} ms, calm ${calm.toFixed(1)} ms`)
     if (seen !== 'contained') await leave()
     assert.equal(seen, outcome, failures.slice(0, 3).join('; '))
     assert.ok(client.split(' or ').includes(got), `the client got ${got}, not ${client}`)
-    if (seen === 'process lost') return
-    const bound = Math.max(100, calm * 3)
-    assert.ok(p99 <= bound, `the neighbours' p99 was ${p99} ms; at most ${bound} was promised`)
-  })
+    return seen === 'process lost' ? undefined : { p99, bound: Math.max(100, calm * 3) }
+  }
 }
 
 function hostOf(index: number): string {
