@@ -9,38 +9,37 @@ export async function measure(name, { rounds, seconds, warmup, contenders, conne
   const spec = cases[name]
   const names = contenders ?? spec.contenders
   const settings = { connections: connections ?? spec.connections, method: spec.method, bodyBytes: spec.bodyBytes }
-  const servers = []
+  const results = new Map(names.map((contender) => [contender, []]))
+  for (let round = 0; round < rounds; round += 1) {
+    for (const contender of round % 2 === 0 ? names : names.toReversed()) {
+      const figure = await oneRound(contender, spec, { ...settings, seconds, warmup })
+      results.get(contender).push(figure)
+      onRound?.(round, contender, figure)
+    }
+  }
+  return summarise(spec, settings, [...results])
+}
+
+/**
+ * A server of its own for each round, and nothing beside it: an idle second server took a third of the throughput of
+ * an upload on two processors, and a process keeps the luck of its memory layout for as long as it lives.
+ */
+async function oneRound(contender, spec, { warmup, ...settings }) {
+  const server = await startServer(contender)
   try {
-    for (const contender of names) servers.push(await startServer(contender))
-
-    const resident = new Map()
-    for (const server of servers) {
-      // The context must be there before memory is read: asked is what transfers add, not what a context costs.
-      await ask(`${server.url}/`)
-      resident.set(server, { cold: residentBytes(server.pid) })
-      const answer = await ask(server.url + spec.path, settings)
-      if (!spec.check(answer)) throw new Error(`${server.name} answers wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
-    }
-    for (const server of servers) {
-      await load(server.url + spec.path, { ...settings, seconds: warmup })
-      resident.get(server).warm = residentBytes(server.pid)
-    }
-
-    const results = new Map(servers.map((server) => [server, []]))
-    for (let round = 0; round < rounds; round += 1) {
-      for (const server of round % 2 === 0 ? servers : servers.toReversed()) {
-        const figure = await oneRound(server, spec, { ...settings, seconds }, resident.get(server))
-        results.get(server).push(figure)
-        onRound?.(round, server.name, figure)
-      }
-    }
-    return summarise(spec, settings, servers.map((server) => [server.name, results.get(server)]))
+    // The context must be there before memory is read: asked is what transfers add, not what a context costs.
+    await ask(`${server.url}/`)
+    const cold = residentBytes(server.pid)
+    const answer = await ask(server.url + spec.path, settings)
+    if (!spec.check(answer)) throw new Error(`${server.name} answers wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
+    await load(server.url + spec.path, { ...settings, seconds: warmup })
+    return await measureServer(server, spec, settings, { cold, warm: residentBytes(server.pid) })
   } finally {
-    await Promise.all(servers.map((server) => server.stop()))
+    await server.stop()
   }
 }
 
-async function oneRound(server, spec, settings, { cold, warm }) {
+async function measureServer(server, spec, settings, { cold, warm }) {
   const stopWatching = watchMemory(server.pid)
   const cpuBefore = cpuSeconds(server.pid)
   const result = await load(server.url + spec.path, settings)
