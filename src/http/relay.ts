@@ -1,12 +1,13 @@
 import { TenantryError } from '../errors.ts'
 import { publish, watched } from '../events.ts'
 import { flagsOf, pieceLength } from '../wire/front-channel.ts'
+import { MAX_PIECE } from '../wire/frames.ts'
 import { bodyTooLarge } from './body-facts.ts'
 import { connectionNumber, streamNumber, unbind, unwatchClose, watchClose } from './connections.ts'
 import { destroyResponse, replyWithError } from './error-reply.ts'
 import { endWhole } from './whole-answer.ts'
 import { fieldsOf, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
-import type http from 'node:http'
+import http from 'node:http'
 import type { BodyFacts } from './body-facts.ts'
 import type { CloseWatcher } from './connections.ts'
 import type { HandlerDeadlines } from './handler-deadlines.ts'
@@ -25,6 +26,9 @@ export interface RelayTask {
   readonly expectsContinue: boolean
   readonly deadlines: HandlerDeadlines
 }
+
+// oxlint-disable-next-line typescript/unbound-method -- compared, never called
+const { write } = http.ServerResponse.prototype
 
 /**
  * One request on its way through the relay, seen from the front: its head and
@@ -172,12 +176,19 @@ export class Relay implements StreamListener, CloseWatcher {
     if (end) {
       this.#finish()
       if (typeof piece !== 'string' || !endWhole(res, piece)) res.end(piece)
-    } else if (res.write(piece)) {
+    } else if (this.#write(piece, bytes)) {
       this.#stream.consumed(bytes)
     } else {
       if (this.#unwritten === 0) res.once('drain', () => this.#drained())
       this.#unwritten += bytes
     }
+  }
+
+  /** A full piece's memory goes back once it is written; a middleware that has taken `write` over may keep its own copy of it. */
+  #write(piece: Piece, bytes: number): boolean {
+    const res = this.#res
+    if (bytes !== MAX_PIECE || typeof piece === 'string' || res.write !== write) return res.write(piece)
+    return res.write(piece, () => this.#stream.giveBack(piece.buffer as ArrayBuffer))
   }
 
   onEnd(trailers: string | undefined): void {

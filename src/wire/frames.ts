@@ -42,7 +42,7 @@ export const Kind = {
   DATA: 6,
   /** both ways: [END, stream, trailers] raw trailers from the front, trailer text from the context */
   END: 7,
-  /** both ways: [CREDIT, stream, bytes] that many more bytes may be sent. */
+  /** both ways: [CREDIT, stream, bytes, memory] that many more bytes may be sent; full pieces' memory goes back to the context. */
   CREDIT: 8,
   /** both ways: [RESET, stream, code] the stream is over, unfinished. */
   RESET: 9,

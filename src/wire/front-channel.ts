@@ -88,6 +88,11 @@ export class FrontStream {
     if (!this.responseEnded) this.#receive?.consumed(bytes)
   }
 
+  /** The memory of a piece that has left for the client and that nobody else holds. */
+  giveBack(buffer: ArrayBuffer): void {
+    if (!this.responseEnded) this.#receive?.giveBack(buffer)
+  }
+
   /** Gives the stream up; the listener hears nothing more. */
   reset(code: ResetCode): void {
     this.#send?.drop()

@@ -27,6 +27,7 @@ export class SendWindow {
   #credit = WINDOW
   #waiting: Waiting[] = []
   #waitingBytes = 0
+  #memory: ArrayBuffer[] = []
   #last: Frame | undefined
   #lastTurn = -1
 
@@ -81,6 +82,11 @@ export class SendWindow {
     return false
   }
 
+  /** Memory of full pieces that were sent and came back. */
+  reuse(memory: readonly ArrayBuffer[]): void {
+    this.#memory.push(...memory)
+  }
+
   /** False when the receiver cannot have read so much: more than was sent to it. */
   allows(bytes: number): boolean {
     return this.#credit + bytes <= WINDOW
@@ -132,7 +138,8 @@ export class SendWindow {
     while (at < bytes.byteLength && this.#credit > 0) {
       const size = Math.min(bytes.byteLength - at, this.#credit, MAX_PIECE)
       // Not zeroed first, since every byte of it is overwritten; and never from the pool.
-      const copy = Buffer.allocUnsafeSlow(size)
+      const memory = size === MAX_PIECE ? this.#memory.pop() : undefined
+      const copy = memory === undefined ? Buffer.allocUnsafeSlow(size) : new Uint8Array(memory)
       copy.set(bytes.subarray(at, at + size))
       if (size > CLONE_LIMIT) this.#outbox.transfer(copy.buffer)
       this.#credit -= size

@@ -101,7 +101,8 @@ export class TenantStream {
   }
 
   /** The channel's business. */
-  granted(bytes: number): void {
+  granted(bytes: number, memory: ArrayBuffer[] | undefined): void {
+    if (memory !== undefined) this.#send.reuse(memory)
     if (!this.#send.grant(bytes)) return
     if (this.#ending === undefined) this.listener?.onDrain()
     else this.end(this.#ending.trailers)
@@ -210,7 +211,7 @@ export class TenantChannel {
         this.#streams.get(id)?.receivedEnd(frame[2] as string[] | undefined)
         break
       case Kind.CREDIT:
-        this.#streams.get(id)?.granted(frame[2] as number)
+        this.#streams.get(id)?.granted(frame[2] as number, frame[3] as ArrayBuffer[] | undefined)
         break
       case Kind.RESET: {
         const stream = this.#streams.get(id)

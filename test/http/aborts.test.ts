@@ -107,7 +107,8 @@ test('10,000 requests aborted at random points leave no stream, connection, hand
   await eventually('no handle is left', () => resources() <= before.resources)
   const grown = (process.memoryUsage.rss() - before.memory) / MB
   t.diagnostic(`memory grew by ${grown.toFixed(1)} MB in 7000 aborts`)
-  assert.ok(grown < 48, `memory grew by ${grown.toFixed(1)} MB in 7000 aborts`)
+  // An abort that left one piece of a body behind would make more than 400 MB of it, one that left a head 110 MB.
+  assert.ok(grown < 96, `memory grew by ${grown.toFixed(1)} MB in 7000 aborts`)
   assert.equal((await ask(port, 'a.test')).text, 'fine')
   assert.equal((await ask(housePort, 'a.test')).text, 'fine')
 })
