@@ -98,6 +98,27 @@ export function watched(name: EventName): boolean {
   return channels[name].hasSubscribers
 }
 
+/** One event for a hot path: looking its channel up by name costs each request as much as the event itself. */
+export class EventOf<N extends EventName> {
+  readonly #channel: diagnostics.Channel
+
+  constructor(name: N) {
+    this.#channel = channels[name]
+  }
+
+  get watched(): boolean {
+    return this.#channel.hasSubscribers
+  }
+
+  publish(payload: EventPayloads[N]): void {
+    this.#channel.publish(payload)
+  }
+}
+
+export const requestStart = new EventOf('tenantry:request:start')
+export const requestFinish = new EventOf('tenantry:request:finish')
+export const requestError = new EventOf('tenantry:request:error')
+
 export function publish<N extends EventName>(name: N, payload: EventPayloads[N]): void {
   const channel = channels[name]
   if (channel.hasSubscribers) channel.publish(payload)

@@ -16,7 +16,7 @@ import type { GroupTarget, Lease } from './lease.ts'
 import type { Registered } from './registry.ts'
 import { Vitals } from './vitals.ts'
 import { WaitQueue } from './wait-queue.ts'
-import type { CancelWait } from './wait-queue.ts'
+import type { Waiting } from './wait-queue.ts'
 
 export type GroupState = 'starting' | 'serving' | 'failed' | 'draining' | 'closed'
 
@@ -137,11 +137,11 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   }
 
   /** Waits for a slot or for the start. */
-  wait(onWait: ((cancel: CancelWait) => void) | undefined): Promise<Lease> {
+  wait(who: Waiting | undefined): Promise<Lease> {
     const { queueTimeout } = this.#host
     const timeoutError = (): TenantryError =>
       this.#error('ERR_QUEUE_TIMEOUT', `No slot within queueTimeout (${queueTimeout} ms)`)
-    return this.#queue.add(queueTimeout, timeoutError, () => this.#onLeave(), onWait)
+    return this.#queue.add(queueTimeout, timeoutError, () => this.#onLeave(), who)
   }
 
   onRelease(context: Context, served: boolean): void {
@@ -149,7 +149,8 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     // A slot of a context that ended went with it.
     if (context !== this.#context) return
     this.#inFlight--
-    this.#usedAt = this.#host.clock.now()
+    // While others are in flight it is in use, whatever the time is.
+    if (this.#inFlight === 0) this.#usedAt = this.#host.clock.now()
     this.#serveQueue()
   }
 

@@ -14,7 +14,7 @@ import { Headcount } from './headcount.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import { Registry } from './registry.ts'
 import { Supervisor } from './supervisor.ts'
-import type { CancelWait } from './wait-queue.ts'
+import type { Waiting } from './wait-queue.ts'
 
 export interface GroupsOptions extends AdmissionLimits {
   /** Of the whole process, bytes; 0 is off. Past it idle groups go and none is born. */
@@ -80,11 +80,11 @@ export class Groups {
 
   /**
    * A slot in the group of `target`: at once when the group is live, else when it has
-   * started or a slot is free. `onWait` is called when the request has to wait, with the
+   * started or a slot is free. `who` hears when the request has to wait, with the
    * function that takes it out again; a lease granted before that must be released.
    * @throws TenantryError when admission refuses; while it waits, the promise rejects instead
    */
-  acquire(target: GroupTarget, onWait?: (cancel: CancelWait) => void): Lease | Promise<Lease> {
+  acquire(target: GroupTarget, who?: Waiting): Lease | Promise<Lease> {
     const now = this.#clock.now()
     const group = this.#current(target, now)
     const { exact } = target
@@ -94,14 +94,14 @@ export class Groups {
       case 'use':
         return (group as Group).lease()
       case 'wait':
-        return (group as Group).wait(onWait)
+        return (group as Group).wait(who)
       case 'refuse':
         throw this.#refuse(decision, target)
       case 'evict':
         if (!this.#makeRoom(decision.victim, target)) throw this.#refuse(decision.otherwise, target)
-        return this.#begin(target, group, now, onWait)
+        return this.#begin(target, group, now, who)
       case 'create':
-        return this.#begin(target, group, now, onWait)
+        return this.#begin(target, group, now, who)
     }
   }
 
@@ -194,12 +194,12 @@ export class Groups {
   }
 
   #begin(
-    target: GroupTarget, failed: Group | undefined, now: number, onWait?: (cancel: CancelWait) => void,
+    target: GroupTarget, failed: Group | undefined, now: number, who: Waiting | undefined,
   ): Promise<Lease> {
     const group = failed ?? new Group(target, this.#host)
     if (failed === undefined) this.#registry.add(group, now)
     else failed.restart()
-    const lease = group.wait(onWait)
+    const lease = group.wait(who)
     this.#enqueue(group, now)
     return lease
   }

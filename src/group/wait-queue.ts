@@ -10,6 +10,12 @@ interface Waiter {
 /** Takes a waiting request out, because its client left: its promise rejects with `reason`. Idle once it is settled. */
 export type CancelWait = (reason: Error) => void
 
+/** Who asks for a lease. An object and not a closure: it is made for every request, and few have to wait. */
+export interface Waiting {
+  /** The request has to wait; `cancel` takes it out again. */
+  onWait(cancel: CancelWait): void
+}
+
 /** Requests that wait for a slot, in their order, each until its deadline. Bounded by admission. */
 export class WaitQueue {
   readonly #clock: Clock
@@ -24,12 +30,12 @@ export class WaitQueue {
     return this.#waiters.size
   }
 
-  /** `onWait` gets the function that takes the request out again; `onLeave` runs when it went without a lease. */
+  /** `who` gets the function that takes the request out again; `onLeave` runs when it went without a lease. */
   add(
     timeout: number,
     timeoutError: () => Error,
     onLeave: () => void,
-    onWait?: (cancel: CancelWait) => void,
+    who: Waiting | undefined,
   ): Promise<Lease> {
     return new Promise<Lease>((resolve, reject) => {
       const waiter: Waiter = { resolve, reject, stopTimer: () => {} }
@@ -41,7 +47,7 @@ export class WaitQueue {
       }
       this.#waiters.add(waiter)
       if (timeout > 0) waiter.stopTimer = this.#clock.after(timeout, () => leave(timeoutError()))
-      onWait?.(leave)
+      who?.onWait(leave)
     })
   }
 

@@ -136,7 +136,7 @@ export class Dispatcher {
     // Not before: a host that is not ours goes to the next middleware, whatever our state.
     if (!this.#settings.accepts()) throw new TenantryError('ERR_DRAINING', 'The server is closing')
     passage.mount = route.mount
-    const lease = this.#settings.groups.acquire(route.target, passage.onWait)
+    const lease = this.#settings.groups.acquire(route.target, passage)
     if (lease instanceof Promise) {
       lease.then((late) => passage.begin(late)).catch((error: unknown) => passage.refuseAny(error))
     } else {

@@ -1,5 +1,5 @@
 import { TenantryError } from '../errors.ts'
-import { publish, watched } from '../events.ts'
+import { requestError, requestFinish, requestStart } from '../events.ts'
 import { flagsOf, pieceLength } from '../wire/front-channel.ts'
 import { bodyTooLarge } from './body-facts.ts'
 import { streamNumber } from './connections.ts'
@@ -68,7 +68,7 @@ export class FetchRelay implements StreamListener {
       this,
     )
     this.#deadline = task.deadlines.add(this)
-    if (watched('tenantry:request:start')) publish('tenantry:request:start', this.#facts())
+    if (requestStart.watched) requestStart.publish(this.#facts())
     if (request.body !== null) void this.#send(request.body as ReadableStream<Uint8Array>)
   }
 
@@ -244,9 +244,9 @@ export class FetchRelay implements StreamListener {
     this.#download = undefined
     if (this.#stream.requestEnded) this.#settle()
     else this.#state = 'uploading'
-    if (!watched('tenantry:request:finish')) return
+    if (!requestFinish.watched) return
     const responseTime = this.#task.deadlines.clock.now() - this.startedAt
-    publish('tenantry:request:finish', { ...this.#facts(), statusCode: this.#status, responseTime })
+    requestFinish.publish({ ...this.#facts(), statusCode: this.#status, responseTime })
   }
 
   /** A body that was begun is errored, so that its reader cannot take it for complete; a caller that waits is rejected. */
@@ -255,8 +255,8 @@ export class FetchRelay implements StreamListener {
     this.#download = undefined
     this.#settleCaller.reject(reason)
     this.#settle()
-    if (!watched('tenantry:request:error')) return
-    publish('tenantry:request:error', { ...this.#facts(), code: error.code, truncated, error })
+    if (!requestError.watched) return
+    requestError.publish({ ...this.#facts(), code: error.code, truncated, error })
   }
 
   /** Nothing of this request is left: the lease goes back. */

@@ -4,7 +4,7 @@ import type http from 'node:http'
 import type { PeerSocket } from './connections.ts'
 import type { DispatchTrace } from '../events.ts'
 import type { Lease } from '../group/lease.ts'
-import type { CancelWait } from '../group/wait-queue.ts'
+import type { CancelWait, Waiting } from '../group/wait-queue.ts'
 import type { ClientFacts } from '../label/trust.ts'
 
 /** What a client waits on, and what tells that it left: a response, or an upgraded socket. */
@@ -30,7 +30,7 @@ export interface RequestSource {
  * A request between its head and its lease. Exactly one of `enter` and `refuse`
  * runs, unless the client leaves first.
  */
-export abstract class Passage<Source extends RequestSource = http.IncomingMessage> {
+export abstract class Passage<Source extends RequestSource = http.IncomingMessage> implements Waiting {
   readonly req: Source
   client: ClientFacts | undefined
   mount = 0
@@ -56,7 +56,7 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
   }
 
   /** Waits for its lease: a client that leaves gives its place up. */
-  readonly onWait = (cancel: CancelWait): void => {
+  onWait(cancel: CancelWait): void {
     this.#outlet.once('close', () => cancel(clientGone()))
   }
 

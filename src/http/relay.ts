@@ -1,5 +1,5 @@
 import { TenantryError } from '../errors.ts'
-import { publish, watched } from '../events.ts'
+import { requestError, requestFinish, requestStart } from '../events.ts'
 import { flagsOf, pieceLength } from '../wire/front-channel.ts'
 import { MAX_PIECE } from '../wire/frames.ts'
 import { bodyTooLarge } from './body-facts.ts'
@@ -82,7 +82,7 @@ export class Relay implements StreamListener, CloseWatcher {
     else watchClose(req, this)
     this.#deadline = task.deadlines.add(this)
     if (body.hasBody) this.#readBody()
-    if (watched('tenantry:request:start')) publish('tenantry:request:start', this.#facts())
+    if (requestStart.watched) requestStart.publish(this.#facts())
   }
 
   get handlerTimeout(): number {
@@ -290,15 +290,15 @@ export class Relay implements StreamListener, CloseWatcher {
   #finish(): void {
     if (this.#stream.requestEnded) this.#settle()
     else this.#state = 'uploading'
-    if (!watched('tenantry:request:finish')) return
+    if (!requestFinish.watched) return
     const responseTime = this.#task.deadlines.clock.now() - this.startedAt
-    publish('tenantry:request:finish', { ...this.#facts(), statusCode: this.#res.statusCode, responseTime })
+    requestFinish.publish({ ...this.#facts(), statusCode: this.#res.statusCode, responseTime })
   }
 
   #fail(error: TenantryError, truncated: boolean): void {
     this.#settle()
-    if (!watched('tenantry:request:error')) return
-    publish('tenantry:request:error', { ...this.#facts(), code: error.code, truncated, error })
+    if (!requestError.watched) return
+    requestError.publish({ ...this.#facts(), code: error.code, truncated, error })
   }
 
   /** Nothing of this request is left: the lease goes back. */

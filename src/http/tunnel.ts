@@ -1,5 +1,5 @@
 import http from 'node:http'
-import { publish, watched } from '../events.ts'
+import { requestError, requestFinish, requestStart } from '../events.ts'
 import { flagsOf, pieceLength } from '../wire/front-channel.ts'
 import { streamNumber } from './connections.ts'
 import type { Duplex } from 'node:stream'
@@ -49,7 +49,7 @@ export class FrontTunnel implements StreamListener {
       },
       this,
     )
-    if (watched('tenantry:request:start')) publish('tenantry:request:start', this.#facts())
+    if (requestStart.watched) requestStart.publish(this.#facts())
     if (head.byteLength > 0) this.#stream.write(head)
     socket.on('data', (chunk: Uint8Array) => {
       if (!this.#stream.write(chunk)) socket.pause()
@@ -115,11 +115,11 @@ export class FrontTunnel implements StreamListener {
     this.#channel.disconnect(this.#connection)
     this.#task.lease.release(error === undefined)
     if (error !== undefined) {
-      if (watched('tenantry:request:error')) {
-        publish('tenantry:request:error', { ...this.#facts(), code: error.code, truncated: true, error })
+      if (requestError.watched) {
+        requestError.publish({ ...this.#facts(), code: error.code, truncated: true, error })
       }
-    } else if (watched('tenantry:request:finish')) {
-      publish('tenantry:request:finish', { ...this.#facts(), statusCode: 101, responseTime: 0 })
+    } else if (requestFinish.watched) {
+      requestFinish.publish({ ...this.#facts(), statusCode: 101, responseTime: 0 })
     }
   }
 

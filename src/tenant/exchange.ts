@@ -177,7 +177,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
   finished(): void {
     const req = this.#req
     if (this.#endPending && req._eventsCount === 0) {
-      Object.assign(req._readableState, ENDED)
+      markEnded(req._readableState)
     } else if (!req._consuming && !req._readableState.resumeScheduled) {
       this.#pushEnd()
       req._dump()
@@ -226,7 +226,14 @@ export class Exchange implements RequestListener, ConnectionOwner {
 }
 
 /** What a request is after its end, whether or not anybody heard of it. */
-const ENDED = { ended: true, endEmitted: true, destroyed: true, closed: true, closeEmitted: true } as const
+function markEnded(state: RequestInternals['_readableState']): void {
+  // One by one: on Node 20 they are accessors, which Object.assign calls the slow way (0.2 µs, measured).
+  state.ended = true
+  state.endEmitted = true
+  state.destroyed = true
+  state.closed = true
+  state.closeEmitted = true
+}
 
 function readBody(this: Request): void {
   if (!this._consuming) {

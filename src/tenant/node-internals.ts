@@ -33,7 +33,15 @@ export interface RequestInternals extends http.IncomingMessage {
   _dump(): void
   upgrade: boolean | null
   _eventsCount: number
-  _readableState: { readingMore: boolean; resumeScheduled: boolean }
+  _readableState: {
+    readingMore: boolean
+    resumeScheduled: boolean
+    ended: boolean
+    endEmitted: boolean
+    destroyed: boolean
+    closed: boolean
+    closeEmitted: boolean
+  }
 }
 
 export interface SocketInternals extends net.Socket {

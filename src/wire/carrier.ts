@@ -1,10 +1,10 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { Frame } from './frames.ts'
+import type { Batch } from './frames.ts'
 
 /** What moves batches: a message port now, a Unix socket for a daemon. */
 export interface Carrier {
   /** Never throws: a carrier that is closed drops the batch, and `onClose` has said so. */
-  post(batch: Frame[], transfer: ArrayBuffer[]): void
+  post(batch: Batch, transfer: ArrayBuffer[]): void
   close(): void
 }
 
@@ -28,7 +28,7 @@ export class PortCarrier implements Carrier {
     port.on('messageerror', () => this.close())
   }
 
-  post(batch: Frame[], transfer: ArrayBuffer[]): void {
+  post(batch: Batch, transfer: ArrayBuffer[]): void {
     if (this.#closed) return
     if (transfer.length === 0) this.#port.postMessage(batch)
     else this.#port.postMessage(batch, transfer)

@@ -1,8 +1,10 @@
 /**
- * The relay's frames. A frame is a positional array, because an object with
- * names costs three times the bytes and twice the time to clone (measured:
+ * The relay's frames. A frame is a run of positional elements, because an object
+ * with names costs three times the bytes and twice the time to clone (measured:
  * 75 bytes and 2.1 µs against 270 bytes and 4.2 µs). Frames made in one turn of
- * the event loop leave together, as one batch in one message.
+ * the event loop leave together, as one batch in one message: one flat array,
+ * frame after frame, each as long as its kind says (an array for each frame
+ * costs a request another 0.4 µs).
  *
  * docs/architecture.md shows the same tables with the order of events.
  */
@@ -58,6 +60,25 @@ export const Kind = {
   FAILED: 14,
 } as const
 
+/** How many elements a frame of each kind has, its kind included; by kind. */
+export const FRAME_LENGTH: readonly (number | undefined)[] = [
+  undefined, // there is no kind 0
+  2, // LOAD
+  3, // CONNECTION
+  2, // DISCONNECT
+  9, // OPEN
+  5, // HEAD
+  4, // DATA
+  3, // END
+  4, // CREDIT
+  3, // RESET
+  3, // INFO
+  1, // DRAIN
+  2, // HELLO
+  2, // READY
+  2, // FAILED
+]
+
 /** Bits of an OPEN frame's flags. */
 export const Flag = {
   HTTP_1_1: 1,
@@ -68,8 +89,8 @@ export const Flag = {
 
 export type Piece = string | Uint8Array
 
-/** A frame under construction: only this folder and its callers' tests look inside. */
-export type Frame = unknown[]
+/** Frame after frame: only this folder and its callers' tests look inside. */
+export type Batch = unknown[]
 
 /** Why a stream was reset; the words cross the wire. */
 export type ResetCode = 'unread' | 'client-gone' | 'timeout' | 'body-limit' | 'body-timeout' | 'destroyed' | 'shutdown'

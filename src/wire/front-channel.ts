@@ -1,12 +1,12 @@
 import { Buffer } from 'node:buffer'
-import { Flag, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { Flag, FRAME_LENGTH, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Outbox } from './outbox.ts'
 import { Slots } from './slots.ts'
 import type { TenantryError } from '../errors.ts'
 import type { Carrier } from './carrier.ts'
-import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
+import type { Batch, ConnectionFacts, ErrorRecord, LoadRequest, Piece, ResetCode } from './frames.ts'
 
 /** What the front hears about one stream. Every text and byte is the context's: the receiver checks its meaning. */
 export interface StreamListener {
@@ -147,11 +147,11 @@ export class FrontChannel {
   }
 
   load(request: LoadRequest): void {
-    this.#outbox.push([Kind.LOAD, request])
+    this.#outbox.batch.push(Kind.LOAD, request)
   }
 
   drain(): void {
-    this.#outbox.push([Kind.DRAIN])
+    this.#outbox.batch.push(Kind.DRAIN)
   }
 
   /**
@@ -161,13 +161,13 @@ export class FrontChannel {
   connect(facts: ConnectionFacts, onDisconnect: () => void): number {
     const connection = this.#connections.next()
     this.#connections.put(connection, onDisconnect)
-    this.#outbox.push([Kind.CONNECTION, connection, facts])
+    this.#outbox.batch.push(Kind.CONNECTION, connection, facts)
     return connection
   }
 
   /** The client's connection is gone, or serves another context now. */
   disconnect(connection: number): void {
-    if (this.#connections.delete(connection)) this.#outbox.push([Kind.DISCONNECT, connection])
+    if (this.#connections.delete(connection)) this.#outbox.batch.push(Kind.DISCONNECT, connection)
   }
 
   open(head: OpenHead, listener: StreamListener): FrontStream {
@@ -175,7 +175,7 @@ export class FrontChannel {
     const id = this.#streams.next()
     const stream = new FrontStream(this, this.#outbox, id, head.end, listener)
     this.#streams.put(id, stream)
-    this.#outbox.push([
+    this.#outbox.batch.push(
       Kind.OPEN,
       id,
       head.end ? 1 : 0,
@@ -185,7 +185,7 @@ export class FrontChannel {
       head.rawHeaders,
       head.flags,
       head.mount,
-    ])
+    )
     return stream
   }
 
@@ -194,7 +194,7 @@ export class FrontChannel {
   }
 
   reset(id: number, code: ResetCode): void {
-    if (this.#streams.delete(id)) this.#outbox.push([Kind.RESET, id, code])
+    if (this.#streams.delete(id)) this.#outbox.batch.push(Kind.RESET, id, code)
   }
 
   /** Fails every stream: the context is gone. */
@@ -212,9 +212,16 @@ export class FrontChannel {
   receive(batch: unknown): void {
     if (this.#closed !== undefined || this.#broken) return
     if (!Array.isArray(batch)) return this.#violation('a message is not a batch of frames')
-    for (const frame of batch as unknown[]) {
+    const frames = batch as Batch
+    for (let at = 0; at < frames.length; ) {
+      const kind = frames[at]
+      // The type first, as everywhere here: a text could name something else that an array has.
+      if (typeof kind !== 'number') return this.#violation('a frame whose kind is no number')
+      const length = FRAME_LENGTH[kind]
+      if (length === undefined) return this.#violation('a frame of no kind that there is')
+      if (at + length > frames.length || !this.#read(frames, at)) return this.#violation(`a malformed frame of kind ${kind}`)
       if (this.#closed !== undefined) return
-      if (!Array.isArray(frame) || !this.#read(frame)) return this.#violation(`a malformed frame of kind ${kindOf(frame)}`)
+      at += length
     }
   }
 
@@ -224,12 +231,14 @@ export class FrontChannel {
   }
 
   /** False when the frame is not one that an honest context sends. */
-  #read(frame: Frame): boolean {
-    switch (frame[0]) {
+  #read(batch: Batch, at: number): boolean {
+    const id = batch[at + 1]
+    switch (batch[at]) {
       case Kind.HEAD:
-        return this.#readHead(frame)
+        return this.#readHead(batch, at)
       case Kind.DATA: {
-        const [, id, end, piece] = frame
+        const end = batch[at + 2]
+        const piece = batch[at + 3]
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
         if (!stream.headSeen || stream.responseEnded || !isPiece(piece) || !stream.received(piece, end === 1)) return false
@@ -238,7 +247,7 @@ export class FrontChannel {
         return true
       }
       case Kind.END: {
-        const [, id, trailers] = frame
+        const trailers = batch[at + 2]
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
         if (!stream.headSeen || stream.responseEnded || !(trailers === undefined || isText(trailers, MAX_HEAD))) return false
@@ -247,14 +256,14 @@ export class FrontChannel {
         return true
       }
       case Kind.CREDIT: {
-        const [, id, bytes] = frame
+        const bytes = batch[at + 2]
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
         if (!Number.isSafeInteger(bytes) || (bytes as number) <= 0) return false
         return stream.granted(bytes as number)
       }
       case Kind.RESET: {
-        const [, id, code] = frame
+        const code = batch[at + 2]
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
         if (!RESET_CODES.includes(code as ResetCode)) return false
@@ -264,7 +273,7 @@ export class FrontChannel {
         return true
       }
       case Kind.INFO: {
-        const [, id, text] = frame
+        const text = batch[at + 2]
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
         if (stream.headSeen || !isText(text, MAX_HEAD)) return false
@@ -272,12 +281,15 @@ export class FrontChannel {
         return true
       }
       default:
-        return this.#readAboutContext(frame)
+        return this.#readAboutContext(batch[at], id)
     }
   }
 
-  #readHead(frame: Frame): boolean {
-    const [, id, end, piece, text] = frame
+  #readHead(batch: Batch, at: number): boolean {
+    const id = batch[at + 1]
+    const end = batch[at + 2]
+    const piece = batch[at + 3]
+    const text = batch[at + 4]
     const stream = this.#find(id)
     if (stream === undefined) return this.#isLate(id)
     if (stream.headSeen || !isText(text, MAX_HEAD)) return false
@@ -288,28 +300,27 @@ export class FrontChannel {
     return true
   }
 
-  #readAboutContext(frame: Frame): boolean {
-    switch (frame[0]) {
+  #readAboutContext(kind: unknown, value: unknown): boolean {
+    switch (kind) {
       case Kind.DISCONNECT: {
-        if (!Number.isSafeInteger(frame[1])) return false
-        const onDisconnect = this.#connections.get(frame[1] as number)
-        this.#connections.delete(frame[1] as number)
+        if (!Number.isSafeInteger(value)) return false
+        const onDisconnect = this.#connections.get(value as number)
+        this.#connections.delete(value as number)
         onDisconnect?.()
         return true
       }
       case Kind.HELLO: {
-        if (frame[1] !== PROTOCOL_VERSION) return false
+        if (value !== PROTOCOL_VERSION) return false
         this.#listener.onHello()
         return true
       }
       case Kind.READY: {
-        const kinds = frame[1]
-        if (!Array.isArray(kinds) || kinds.length > 1024 || !kinds.every((kind) => isText(kind, 64))) return false
-        this.#listener.onReady(kinds)
+        if (!Array.isArray(value) || value.length > 1024 || !value.every((name) => isText(name, 64))) return false
+        this.#listener.onReady(value)
         return true
       }
       case Kind.FAILED: {
-        const error = readErrorRecord(frame[1])
+        const error = readErrorRecord(value)
         if (error === undefined) return false
         this.#listener.onFailed(error)
         return true
@@ -373,9 +384,4 @@ function readErrorRecord(value: unknown): ErrorRecord | undefined {
     code: text(record.code),
     stack: text(record.stack),
   }
-}
-
-function kindOf(frame: unknown): string {
-  const kind: unknown = Array.isArray(frame) ? frame[0] : undefined
-  return typeof kind === 'number' ? String(kind) : 'unknown'
 }

@@ -1,5 +1,5 @@
 import type { Carrier } from './carrier.ts'
-import type { Frame } from './frames.ts'
+import type { Batch } from './frames.ts'
 
 /**
  * Collects the frames of one turn of the event loop and sends them as one
@@ -9,7 +9,7 @@ import type { Frame } from './frames.ts'
  */
 export class Outbox {
   readonly #carrier: Carrier
-  #batch: Frame[] = []
+  #batch: Batch = []
   #transfer: ArrayBuffer[] = []
   #turn = 0
   readonly #flush = (): void => {
@@ -31,8 +31,10 @@ export class Outbox {
     return this.#turn
   }
 
-  push(frame: Frame): void {
-    if (this.#batch.push(frame) === 1) setImmediate(this.#flush)
+  /** The batch of this turn, for a frame's elements to be pushed onto, all at once. */
+  get batch(): Batch {
+    if (this.#batch.length === 0) setImmediate(this.#flush)
+    return this.#batch
   }
 
   /** Moves the bytes' memory with the batch instead of copying it. */

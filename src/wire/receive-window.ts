@@ -40,7 +40,7 @@ export class ReceiveWindow {
       this.#memory = []
       for (const buffer of memory) this.#outbox.transfer(buffer)
     }
-    this.#outbox.push([Kind.CREDIT, this.#id, this.#read, memory])
+    this.#outbox.batch.push(Kind.CREDIT, this.#id, this.#read, memory)
     this.#allowed += this.#read
     this.#read = 0
   }

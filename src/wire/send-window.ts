@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
-import type { Frame, Piece } from './frames.ts'
+import type { Piece } from './frames.ts'
 import type { Outbox } from './outbox.ts'
 
 /** Bytes up to this are cloned: for so few, moving the memory costs more than copying it again. */
@@ -28,7 +28,8 @@ export class SendWindow {
   #waiting: Waiting[] = []
   #waitingBytes = 0
   #memory: ArrayBuffer[] = []
-  #last: Frame | undefined
+  /** Where the stream's last frame stands in the batch of `#lastTurn`. */
+  #last = 0
   #lastTurn = -1
 
   constructor(outbox: Outbox, id: number) {
@@ -41,11 +42,12 @@ export class SendWindow {
     return this.#waitingBytes
   }
 
-  /** A frame with an empty piece slot: the first data of the same turn rides in it. */
-  lead(frame: Frame): void {
-    this.#outbox.push(frame)
-    this.#last = frame
-    this.#lastTurn = this.#outbox.turn
+  /** The response head: the first data of the same turn rides in its frame. */
+  lead(text: string): void {
+    const { batch, turn } = this.#outbox
+    this.#last = batch.length
+    this.#lastTurn = turn
+    batch.push(Kind.HEAD, this.#id, 0, undefined, text)
   }
 
   /**
@@ -110,11 +112,9 @@ export class SendWindow {
 
   /** The last frame of the stream says so if it has not left yet; else an END frame does. */
   end(trailers: unknown): void {
-    if (trailers === undefined && this.#last !== undefined && this.#lastTurn === this.#outbox.turn) {
-      this.#last[2] = 1
-    } else {
-      this.#outbox.push([Kind.END, this.#id, trailers])
-    }
+    const { batch, turn } = this.#outbox
+    if (trailers === undefined && this.#lastTurn === turn) batch[this.#last + 2] = 1
+    else batch.push(Kind.END, this.#id, trailers)
   }
 
   /** The stream is over: nothing that waits will be sent. */
@@ -150,14 +150,13 @@ export class SendWindow {
   }
 
   #carry(piece: Piece): void {
-    const last = this.#last
-    if (last !== undefined && this.#lastTurn === this.#outbox.turn && last[3] === undefined) {
-      last[3] = piece
+    const { batch, turn } = this.#outbox
+    if (this.#lastTurn === turn && batch[this.#last + 3] === undefined) {
+      batch[this.#last + 3] = piece
       return
     }
-    const frame: Frame = [Kind.DATA, this.#id, 0, piece]
-    this.#outbox.push(frame)
-    this.#last = frame
-    this.#lastTurn = this.#outbox.turn
+    this.#last = batch.length
+    this.#lastTurn = turn
+    batch.push(Kind.DATA, this.#id, 0, piece)
   }
 }

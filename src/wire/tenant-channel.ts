@@ -1,10 +1,10 @@
-import { Kind, PROTOCOL_VERSION } from './frames.ts'
+import { FRAME_LENGTH, Kind, PROTOCOL_VERSION } from './frames.ts'
 import { Outbox } from './outbox.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Slots } from './slots.ts'
 import type { Carrier } from './carrier.ts'
-import type { ConnectionFacts, ErrorRecord, Frame, LoadRequest, Piece, ResetCode } from './frames.ts'
+import type { Batch, ConnectionFacts, ErrorRecord, LoadRequest, Piece, ResetCode } from './frames.ts'
 
 /** What a context hears about one request. */
 export interface RequestListener {
@@ -62,12 +62,12 @@ export class TenantStream {
 
   /** The response head, as text; body data of the same turn rides along. */
   head(text: string): void {
-    this.#send.lead([Kind.HEAD, this.id, 0, undefined, text])
+    this.#send.lead(text)
   }
 
   /** A 1xx head. */
   info(text: string): void {
-    this.#outbox.push([Kind.INFO, this.id, text])
+    this.#outbox.batch.push(Kind.INFO, this.id, text)
   }
 
   /** A piece of the response; false: wait for `onDrain`. */
@@ -97,7 +97,7 @@ export class TenantStream {
   reset(code: ResetCode): void {
     if (!this.#channel.forget(this.id)) return
     this.#send.drop()
-    this.#outbox.push([Kind.RESET, this.id, code])
+    this.#outbox.batch.push(Kind.RESET, this.id, code)
   }
 
   /** The channel's business. */
@@ -141,22 +141,22 @@ export class TenantChannel {
   }
 
   hello(): void {
-    this.#outbox.push([Kind.HELLO, PROTOCOL_VERSION])
+    this.#outbox.batch.push(Kind.HELLO, PROTOCOL_VERSION)
     this.#outbox.flush()
   }
 
   ready(kinds: readonly string[]): void {
-    this.#outbox.push([Kind.READY, kinds])
+    this.#outbox.batch.push(Kind.READY, kinds)
   }
 
   failed(error: ErrorRecord): void {
-    this.#outbox.push([Kind.FAILED, error])
+    this.#outbox.batch.push(Kind.FAILED, error)
     this.#outbox.flush()
   }
 
   /** The application wants its client's connection closed. */
   disconnect(connection: number): void {
-    this.#outbox.push([Kind.DISCONNECT, connection])
+    this.#outbox.batch.push(Kind.DISCONNECT, connection)
   }
 
   /** True while the stream was known. */
@@ -168,10 +168,11 @@ export class TenantChannel {
     this.#outbox.flush()
   }
 
-  receive(batch: unknown): void {
-    for (const frame of batch as Frame[]) {
+  receive(message: unknown): void {
+    const batch = message as Batch
+    for (let at = 0; at < batch.length; at += FRAME_LENGTH[batch[at] as number] as number) {
       try {
-        this.#read(frame)
+        this.#read(batch, at)
       } catch (error) {
         // A handler's throw is uncaught, as behind node:http; to an application that catches
         // uncaught exceptions it must not cost the other requests of the batch.
@@ -182,20 +183,20 @@ export class TenantChannel {
     }
   }
 
-  #read(frame: Frame): void {
-    const id = frame[1] as number
-    switch (frame[0]) {
+  #read(batch: Batch, at: number): void {
+    const id = batch[at + 1] as number
+    switch (batch[at]) {
       case Kind.OPEN: {
-        const stream = new TenantStream(this, this.#outbox, id, frame[2] === 1)
+        const stream = new TenantStream(this, this.#outbox, id, batch[at + 2] === 1)
         this.#streams.put(id, stream)
         const head: RequestHead = {
-          hasBody: frame[2] === 0,
-          connection: frame[3] as number,
-          method: frame[4] as string,
-          url: frame[5] as string,
-          rawHeaders: frame[6] as string[],
-          flags: frame[7] as number,
-          mount: frame[8] as number,
+          hasBody: batch[at + 2] === 0,
+          connection: batch[at + 3] as number,
+          method: batch[at + 4] as string,
+          url: batch[at + 5] as string,
+          rawHeaders: batch[at + 6] as string[],
+          flags: batch[at + 7] as number,
+          mount: batch[at + 8] as number,
         }
         this.#listener.onRequest(head, stream)
         break
@@ -203,27 +204,27 @@ export class TenantChannel {
       case Kind.DATA: {
         const stream = this.#streams.get(id)
         if (stream === undefined) break
-        stream.received(frame[3] as Piece)
-        if (frame[2] === 1) stream.receivedEnd(undefined)
+        stream.received(batch[at + 3] as Piece)
+        if (batch[at + 2] === 1) stream.receivedEnd(undefined)
         break
       }
       case Kind.END:
-        this.#streams.get(id)?.receivedEnd(frame[2] as string[] | undefined)
+        this.#streams.get(id)?.receivedEnd(batch[at + 2] as string[] | undefined)
         break
       case Kind.CREDIT:
-        this.#streams.get(id)?.granted(frame[2] as number, frame[3] as ArrayBuffer[] | undefined)
+        this.#streams.get(id)?.granted(batch[at + 2] as number, batch[at + 3] as ArrayBuffer[] | undefined)
         break
       case Kind.RESET: {
         const stream = this.#streams.get(id)
         this.#streams.delete(id)
-        stream?.closed(frame[2] as ResetCode)
+        stream?.closed(batch[at + 2] as ResetCode)
         break
       }
       case Kind.LOAD:
-        this.#listener.onLoad(frame[1] as LoadRequest)
+        this.#listener.onLoad(batch[at + 1] as LoadRequest)
         break
       case Kind.CONNECTION:
-        this.#listener.onConnection(id, frame[2] as ConnectionFacts)
+        this.#listener.onConnection(id, batch[at + 2] as ConnectionFacts)
         break
       case Kind.DISCONNECT:
         this.#listener.onDisconnect(id)

@@ -140,8 +140,10 @@ test('a client that leaves takes its request out of the queue', async () => {
   const target = targetOf('a.test', { groupLimits: { maxInFlight: 1, maxQueue: 1 } })
   const lease = await house.lease(target)
   let cancel: (reason: Error) => void = () => assert.fail('onWait was not called')
-  const waiting = house.groups.acquire(target, (given) => {
-    cancel = given
+  const waiting = house.groups.acquire(target, {
+    onWait(given) {
+      cancel = given
+    },
   })
   assert.equal(await codeOf(() => house.groups.acquire(target)), 'ERR_QUEUE_FULL')
   const gone = new Error('the client left')
@@ -179,7 +181,7 @@ test('a failed start tells all who wait, and the next start waits twice as long 
     assert.equal(await codeOf(() => house.groups.acquire(SITE)), 'ERR_GROUP_BACKOFF')
     let waited = 0
     while (house.groups.stats().list[0] !== undefined && (await codeOf(() => {
-      const probe = house.groups.acquire(SITE, (cancel) => cancel(new TenantryError('ERR_STATE', 'only asking')))
+      const probe = house.groups.acquire(SITE, { onWait: (cancel) => cancel(new TenantryError('ERR_STATE', 'only asking')) })
       return probe
     })) === 'ERR_GROUP_BACKOFF') {
       await house.clock.pass(250)

@@ -60,7 +60,7 @@ test('nobody waits past the deadline, and no timer is left behind', async () => 
   const clock = new FakeClock()
   const queue = new WaitQueue(clock)
   let left = 0
-  const add = (): Promise<Lease> => queue.add(100, () => new Error('too late'), () => left++)
+  const add = (): Promise<Lease> => queue.add(100, () => new Error('too late'), () => left++, undefined)
   const [first, second] = [add(), add()]
   const lease = {} as Lease
   queue.grant(lease)

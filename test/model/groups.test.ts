@@ -27,8 +27,10 @@ class Model {
     const asked: Asked = { settled: 0, lease: undefined, cancel: undefined }
     this.asked.push(asked)
     try {
-      const got = this.house.groups.acquire(targetOf(`h${host}`, { ...pattern, ...limits }), (cancel) => {
-        asked.cancel = cancel
+      const got = this.house.groups.acquire(targetOf(`h${host}`, { ...pattern, ...limits }), {
+        onWait: (cancel) => {
+          asked.cancel = cancel
+        },
       })
       if (!(got instanceof Promise)) {
         this.#granted(asked, got)

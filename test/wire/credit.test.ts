@@ -5,16 +5,16 @@ import fc from 'fast-check'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
 import { Kind, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
 import { TenantChannel } from '../../src/wire/tenant-channel.ts'
-import { connectEnds, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
+import { connectEnds, framesOf, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
 import type { Carrier } from '../../src/wire/carrier.ts'
-import type { Frame, Piece } from '../../src/wire/frames.ts'
+import type { Batch, Piece } from '../../src/wire/frames.ts'
 import type { FrontStream } from '../../src/wire/front-channel.ts'
 import type { RequestHead, TenantStream } from '../../src/wire/tenant-channel.ts'
 
 /** A carrier whose messages wait until the test delivers them. */
 class SlowCarrier implements Carrier {
-  readonly queue: Frame[][] = []
-  post(batch: Frame[], transfer: ArrayBuffer[]): void {
+  readonly queue: Batch[] = []
+  post(batch: Batch, transfer: ArrayBuffer[]): void {
     this.queue.push(structuredClone(batch, { transfer }))
   }
   close(): void {}
@@ -94,7 +94,7 @@ test('bytes arrive in order and exactly once, callbacks run once, and no side ha
     const deliver = (upward: boolean): void => {
       const batch = (upward ? toTenant : toFront).queue.shift()
       if (batch === undefined) return
-      for (const frame of batch) checkMemory(frame)
+      checkMemory(batch)
       if (upward) tenant.receive(batch)
       else front.receive(batch)
     }
@@ -148,8 +148,8 @@ test('bytes arrive in order and exactly once, callbacks run once, and no side ha
 })
 
 /** What crosses owns exactly its bytes. */
-function checkMemory(frame: Frame): void {
-  for (const field of frame) if (field instanceof Uint8Array) assert.equal(field.buffer.byteLength, field.byteLength)
+function checkMemory(batch: Batch): void {
+  for (const field of batch) if (field instanceof Uint8Array) assert.equal(field.buffer.byteLength, field.byteLength)
 }
 
 test('an empty write between waiting bytes is called back although no credit is left for it', async (t) => {
@@ -201,8 +201,7 @@ test('a stream that is given up drops what waits and still calls back', async (t
   await until(() => called === 1)
   assert.equal(served.waitingBytes, 0)
   await turn()
-  const frames = ends.toFront.flat() as Frame[]
-  assert.equal(frames.at(-1)?.[0], Kind.RESET)
+  assert.equal(ends.toFront.flatMap(framesOf).at(-1)?.[0], Kind.RESET)
 })
 
 function received(client: RecordingStream): number {
@@ -237,6 +236,6 @@ test('the memory of full pieces goes round: a long body needs no more of it than
     await turn()
   }
   await until(() => marked === written / MAX_PIECE)
-  const lastCredit = ends.toTenant.flat().findLast((frame) => (frame as Frame)[0] === Kind.CREDIT) as Frame
+  const lastCredit = ends.toTenant.flatMap(framesOf).findLast((frame) => frame[0] === Kind.CREDIT) as unknown[]
   assert.equal((lastCredit[3] as ArrayBuffer[]).length, WINDOW / 4 / MAX_PIECE)
 })

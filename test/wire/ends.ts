@@ -1,5 +1,6 @@
 import { MessageChannel } from 'node:worker_threads'
 import { PortCarrier } from '../../src/wire/carrier.ts'
+import { FRAME_LENGTH } from '../../src/wire/frames.ts'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
 import { TenantChannel } from '../../src/wire/tenant-channel.ts'
 import type { MessagePort } from 'node:worker_threads'
@@ -74,6 +75,16 @@ export interface Ends {
   readonly toTenant: unknown[]
   /** The context's own port: what a hostile context would write to. */
   readonly port: MessagePort
+}
+
+/** A message's frames, each as an array of its own. */
+export function framesOf(message: unknown): unknown[][] {
+  const batch = message as unknown[]
+  const frames: unknown[][] = []
+  for (let at = 0; at < batch.length; at += frames.at(-1)?.length as number) {
+    frames.push(batch.slice(at, at + (FRAME_LENGTH[batch[at] as number] as number)))
+  }
+  return frames
 }
 
 /** Both ends of a relay in one thread, over a real MessageChannel. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import { TenantryError } from '../../src/errors.ts'
 import { Kind, PROTOCOL_VERSION } from '../../src/wire/frames.ts'
-import { connectEnds, openHead, RecordingStream, turn, until } from './ends.ts'
+import { connectEnds, framesOf, openHead, RecordingStream, turn, until } from './ends.ts'
 import type { Ends } from './ends.ts'
 import type { FrontStream, OpenHead } from '../../src/wire/front-channel.ts'
 import type { RecordingRequest } from './ends.ts'
@@ -44,7 +44,7 @@ test('head, body and end of an answer made in one turn arrive as one frame in on
   served.end(undefined)
   await until(() => client.heard.length > 0)
   assert.deepEqual(client.heard, [['head', HEAD, 'hello', true]])
-  assert.deepEqual(ends.toFront, [[[Kind.HEAD, stream.id, 1, 'hello', HEAD]]])
+  assert.deepEqual(ends.toFront, [[Kind.HEAD, stream.id, 1, 'hello', HEAD]])
   assert.equal(ends.front.size, 0)
   assert.equal(ends.tenant.size, 0)
 })
@@ -57,7 +57,7 @@ test('frames of one turn leave in one message, those of the next turn in another
   await turn()
   for (const { served } of [first, second]) served.end(undefined)
   await until(() => ends.front.size === 0)
-  assert.deepEqual(ends.toFront.map((batch) => (batch as unknown[]).length), [2, 2])
+  assert.deepEqual(ends.toFront.map((batch) => framesOf(batch).length), [2, 2])
 })
 
 test('a body in pieces keeps its order after the head, and its trailers come last', async (t) => {
@@ -173,7 +173,7 @@ test('a connection is made known before its first request and forgotten once, fr
 
 test('a context that speaks another version of the protocol is refused', async (t) => {
   const ends = connectEnds(t)
-  ends.port.postMessage([[Kind.HELLO, PROTOCOL_VERSION + 1]])
+  ends.port.postMessage([Kind.HELLO, PROTOCOL_VERSION + 1])
   await until(() => ends.context.heard.length > 0)
   assert.deepEqual(ends.context.heard, [['violation', `a malformed frame of kind ${Kind.HELLO}`]])
 })
