@@ -18,11 +18,11 @@ export function execArgvOf(spec: ContextSpec): { execArgv?: string[] } {
   const { permission, mounts, directory } = spec
   if (permission === undefined) return hostIsRestricted() ? {} : { execArgv: [] }
   const flag = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission'
+  const code = [OWN_CODE, directory, ...mounts.map(({ entry }) => path.dirname(entry))]
   const readable = new Set([
-    OWN_CODE,
+    ...code,
+    ...code.flatMap(packageFiles),
     path.join(path.dirname(require.resolve('tinypool')), '..'),
-    directory,
-    ...mounts.map(({ entry }) => path.dirname(entry)),
     ...packageFolders(directory),
     ...permission.read,
   ])
@@ -40,14 +40,20 @@ function hostIsRestricted(): boolean {
   return (process as unknown as { permission?: unknown }).permission !== undefined
 }
 
-/** Where Node looks for packages of an application, and the package.json files it reads on the way. */
+/** Where Node looks for packages of an application. */
 function packageFolders(directory: string): string[] {
-  const found: string[] = []
-  for (let at = directory; ; at = path.dirname(at)) {
-    for (const name of ['node_modules', 'package.json']) {
-      const candidate = path.join(at, name)
-      if (existsSync(candidate)) found.push(candidate)
-    }
-    if (path.dirname(at) === at) return found
-  }
+  return ancestors(directory).map((folder) => path.join(folder, 'node_modules')).filter((folder) => existsSync(folder))
+}
+
+/**
+ * What Node reads to learn the type of a module. Those that are not there as well:
+ * Node 20.19 throws where it is refused, before it knows that there is no such file.
+ */
+function packageFiles(directory: string): string[] {
+  return ancestors(directory).map((folder) => path.join(folder, 'package.json'))
+}
+
+function ancestors(directory: string): string[] {
+  const parent = path.dirname(directory)
+  return parent === directory ? [directory] : [directory, ...ancestors(parent)]
 }
