@@ -1,5 +1,5 @@
 import { systemClock } from './clock.ts'
-import { ThreadContext } from './context/thread.ts'
+import { startThread } from './context/thread.ts'
 import { describeDirectory } from './describe.ts'
 import { TenantryError } from './errors.ts'
 import { publish } from './events.ts'
@@ -22,7 +22,7 @@ import type { SourceDescription } from './describe.ts'
 import type { CloseCount, GroupsStats } from './group/group-stats.ts'
 import type { GroupTarget } from './group/lease.ts'
 import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
-import type { PeerInfo } from './http/fetch.ts'
+import type { PeerInfo } from './http/fetch-source.ts'
 import type { ListenOptions } from './http/server.ts'
 import type { LabelSettings } from './label/request-facts.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
@@ -142,7 +142,7 @@ class TenantRuntime implements Runtime {
     this.#groups = new Groups({
       ...options,
       clock: systemClock,
-      createContext: (spec) => new ThreadContext(spec, systemClock, options.tenantNice),
+      createContext: (spec) => startThread(spec, systemClock, options.tenantNice),
     })
     this.#dispatcher = new Dispatcher({
       clock: systemClock,

@@ -93,7 +93,7 @@ test('docs/architecture.md lists exactly the frames of the wire, with their dire
   assert.deepEqual(documented.map(([kind, direction, fields]) => [unquote(kind), direction, fields]), frames)
 })
 
-for (const [thing, file] of [['Context', 'context/thread.ts'], ['Group', 'group/group.ts'], ['Runtime', 'runtime.ts']] as const) {
+for (const [thing, file] of [['Context', 'context/live-context.ts'], ['Group', 'group/group.ts'], ['Runtime', 'runtime.ts']] as const) {
   test(`docs/architecture.md shows the states of a ${thing.toLowerCase()} as ${file} has them`, () => {
     const table = /const TRANSITIONS[^=]*= \{([\s\S]*?)\n\}/.exec(readFileSync(`src/${file}`, 'utf8'))?.[1] ?? ''
     const defined = [...table.matchAll(/(\w+): \[([^\]]*)\]/g)].map(([, state, next]) => [state, next?.replaceAll("'", '')])

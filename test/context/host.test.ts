@@ -26,12 +26,12 @@ function startHost(t: TestContext, app: string, script: string, flags: readonly 
   // A test that is killed runs no t.after: a host with a thread that cannot be stopped would spin on for ever.
   writeFileSync(file, `
     process.stdin.on('close', () => process.kill(process.pid, 'SIGKILL')).resume().unref()
-    import { ThreadContext } from ${built('src/context/thread.js')}
+    import { startThread } from ${built('src/context/thread.js')}
     import { systemClock } from ${built('src/clock.js')}
     import { subscribe } from ${built('src/events.js')}
     import { writeSync } from 'node:fs'
     const say = (value) => writeSync(1, JSON.stringify(value) + '\\n')
-    const context = new ThreadContext(${JSON.stringify(spec)}, systemClock)
+    const context = startThread(${JSON.stringify(spec)}, systemClock)
     ${script}`)
   const child = spawn(process.execPath, [...flags, file], { stdio: ['pipe', 'pipe', 'pipe'] })
   t.after(() => child.kill('SIGKILL'))

@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../../src/clock.ts'
 import { cpuTime, parseSchedstat } from '../../src/context/cpu-time.ts'
-import { ThreadContext } from '../../src/context/thread.ts'
+import type { LiveContext } from '../../src/context/live-context.ts'
+import { startThread } from '../../src/context/thread.ts'
 import { appFile, askJson, specOf } from './start.ts'
 import type { TestContext } from 'node:test'
 
@@ -27,8 +28,8 @@ export default async (req, res) => {
 }
 `
 
-function start(t: TestContext, nice: number): ThreadContext {
-  const context = new ThreadContext(specOf(appFile(t, APP)), systemClock, nice)
+function start(t: TestContext, nice: number): LiveContext {
+  const context = startThread(specOf(appFile(t, APP)), systemClock, nice)
   const alive = setInterval(() => {}, 1000)
   t.after(async () => {
     clearInterval(alive)

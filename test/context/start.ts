@@ -2,14 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { systemClock } from '../../src/clock.ts'
-import { ThreadContext } from '../../src/context/thread.ts'
+import type { LiveContext } from '../../src/context/live-context.ts'
+import { startThread } from '../../src/context/thread.ts'
 import { subscribe } from '../../src/events.ts'
 import { openHead } from '../wire/ends.ts'
 import type { TestContext } from 'node:test'
 import type { ContextLimits, ContextSpec } from '../../src/context/context.ts'
 import type { TenantryError } from '../../src/errors.ts'
 import type { EventName, EventPayloads } from '../../src/events.ts'
-import type { StreamListener } from '../../src/wire/front-channel.ts'
+import type { StreamListener } from '../../src/wire/front-stream.ts'
 import type { Piece } from '../../src/wire/frames.ts'
 
 export const LIMITS: ContextLimits = {
@@ -60,13 +61,13 @@ export function specOf(entry: string, overrides: Overrides = {}): ContextSpec {
 let labels = 0
 
 /** A context for the application in `source`, with a label of its own so that its events can be told apart. */
-export function startSource(t: TestContext, source: string, overrides: Overrides = {}): ThreadContext {
+export function startSource(t: TestContext, source: string, overrides: Overrides = {}): LiveContext {
   return startEntry(t, appFile(t, source, overrides.name), overrides)
 }
 
-export function startEntry(t: TestContext, entry: string, overrides: Overrides = {}): ThreadContext {
+export function startEntry(t: TestContext, entry: string, overrides: Overrides = {}): LiveContext {
   const spec = specOf(entry, { label: `app-${++labels}.test`, ...overrides })
-  const context = new ThreadContext(spec, systemClock)
+  const context = startThread(spec, systemClock)
   t.after(() => context.terminate('admin'))
   // Nothing of a context holds the process, so a test that only waits for one has to.
   const alive = setInterval(() => {}, 1000)
@@ -90,7 +91,7 @@ export interface Answer {
 }
 
 /** Sends one request straight into the context and gathers its answer; bytes are taken as they come. */
-export function ask(context: ThreadContext, url: string, body?: string): Promise<Answer> {
+export function ask(context: LiveContext, url: string, body?: string): Promise<Answer> {
   return new Promise((resolve) => {
     let head = ''
     const pieces: Buffer[] = []
@@ -126,7 +127,7 @@ export function ask(context: ThreadContext, url: string, body?: string): Promise
 }
 
 /** The body as JSON, for applications that report what they see. */
-export async function askJson(context: ThreadContext, url = '/'): Promise<unknown> {
+export async function askJson(context: LiveContext, url = '/'): Promise<unknown> {
   const { body, outcome } = await ask(context, url)
   if (outcome !== 'end') throw new Error(`the request ended with ${outcome}`)
   return JSON.parse(body) as unknown

@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { systemClock } from '../../src/clock.ts'
-import { ThreadContext } from '../../src/context/thread.ts'
+import { startThread } from '../../src/context/thread.ts'
 import { TenantryError } from '../../src/errors.ts'
 import { until } from '../wire/ends.ts'
 import { appFile, ask, askJson, record, specOf, startEntry, startSource } from './start.ts'
@@ -184,7 +184,7 @@ for (const [what, source] of [
 
 test('a thread that cannot be made is a failed start, thrown at once', (t) => {
   const spec = specOf(appFile(t, HELLO), { env: { NODE_OPTIONS: '--no-such-option-anywhere' } })
-  assert.throws(() => new ThreadContext(spec, systemClock), (error: unknown) => {
+  assert.throws(() => startThread(spec, systemClock), (error: unknown) => {
     assert.ok(error instanceof TenantryError)
     assert.equal(error.code, 'ERR_START_FAILED')
     assert.match(error.message, /no-such-option-anywhere/)

@@ -10,7 +10,7 @@ import { FrontTunnel } from '../../src/http/tunnel.ts'
 import { appFile, startEntry } from '../context/start.ts'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
-import type { ThreadContext } from '../../src/context/thread.ts'
+import type { LiveContext } from '../../src/context/live-context.ts'
 import type { GroupLimits } from '../../src/group/tenant.ts'
 import type { Lease } from '../../src/group/lease.ts'
 import type { ClientFacts } from '../../src/label/trust.ts'
@@ -21,7 +21,7 @@ const UNLIMITED: GroupLimits = { handlerTimeout: 0, idleTimeout: 0, bodyLimit: 0
 export interface Front {
   readonly port: number
   readonly server: http.Server
-  readonly context: ThreadContext
+  readonly context: LiveContext
   /** For each lease that was returned, whether it had served. */
   readonly released: boolean[]
 }
