@@ -5,9 +5,10 @@
 //     <!-- /benchmark -->
 import { readFileSync } from 'node:fs'
 import { cases, figures } from './cases.mjs'
+import { showChurn, showChurnVerdict } from './churn-report.mjs'
 import { showSpread, table } from './figures.mjs'
 
-export const PAGES = ['README.md']
+export const PAGES = ['README.md', 'benchmarks/README.md']
 
 const MARKED = /(<!-- benchmark: (\w+) -->\n)[\s\S]*?(<!-- \/benchmark -->)/g
 
@@ -39,9 +40,14 @@ export function showTargets({ targets }) {
 export function fillPage(text) {
   return text.replace(MARKED, (_, open, name, close) => {
     const saved = JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8'))
+    if (name === 'churn') return `${open}${churnPart(saved)}\n${close}`
     const { rounds, seconds } = saved.run
     const caption = `Median (lowest-highest) of ${rounds} rounds of ${seconds} s, ${saved.settings.connections} connections; `
       + `${showMachine(saved.machine)}; ${saved.machine.date.slice(0, 10)}.`
     return `${open}${showResult(name, saved)}\n\n${caption}\n${close}`
   })
+}
+
+function churnPart(saved) {
+  return `${showChurn(saved)}\n\n${showChurnVerdict(saved)} ${showMachine(saved.machine)}; ${saved.machine.date.slice(0, 10)}.`
 }

@@ -1,10 +1,12 @@
 /**
- * npm run bench                 every case
+ * npm run bench                 every case but churn
  * npm run bench -- relay        one or more of them
+ * npm run bench -- churn        20,000 contexts made and evicted: a quarter of an hour
  *
  *   --rounds 5 --seconds 5 --warmup 2    how long
  *   --connections N                      instead of the case's own
  *   --contenders bare,relay              instead of the case's own; the first is the bound; not saved
+ *   --contexts N                         of churn; default 20,000
  *   --no-save                            leave benchmarks/results/ alone
  *   --pages                              measure nothing: write the saved results into the pages that show them
  */
@@ -20,8 +22,11 @@ import { fillPage, PAGES, showMachine, showResult, showTargets } from './report.
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 
-/** A simulation rather than a measurement, so a program of its own. */
-const PROGRAMS = { policy: here('policy.mjs') }
+/** No contenders to compare, so programs of their own: a simulation, and memory over many contexts. */
+const PROGRAMS = { policy: here('policy.mjs'), churn: here('churn.mjs') }
+
+/** Takes longer than all others together: only for who names it. */
+const NAMED_ONLY = ['churn']
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,6 +36,7 @@ const { values, positionals } = parseArgs({
     warmup: { type: 'string', default: '2' },
     connections: { type: 'string' },
     contenders: { type: 'string' },
+    contexts: { type: 'string' },
     'no-save': { type: 'boolean', default: false },
     pages: { type: 'boolean', default: false },
   },
@@ -44,8 +50,8 @@ if (unknown.length > 0) {
 }
 
 if (values.pages) writePages()
-else for (const name of positionals.length > 0 ? positionals : known) {
-  if (name in PROGRAMS) await runProgram(PROGRAMS[name])
+else for (const name of positionals.length > 0 ? positionals : known.filter((name) => !NAMED_ONLY.includes(name))) {
+  if (name in PROGRAMS) await runProgram(PROGRAMS[name], name === 'churn' ? churnFlags() : [])
   else await runCase(name)
 }
 
@@ -55,9 +61,13 @@ function writePages() {
   }
 }
 
-async function runProgram(file) {
+function churnFlags() {
+  return [...(values.contexts === undefined ? [] : ['--contexts', values.contexts]), ...(values['no-save'] ? ['--no-save'] : [])]
+}
+
+async function runProgram(file, flags) {
   if (!existsSync(file)) throw new Error(`${file} is missing`)
-  const [code] = await once(spawn(process.execPath, [file], { stdio: 'inherit' }), 'exit')
+  const [code] = await once(spawn(process.execPath, [file, ...flags], { stdio: 'inherit' }), 'exit')
   if (code !== 0) process.exitCode = 1
 }
 
