@@ -94,3 +94,23 @@ test('the lock file is in step with the manifest', () => {
     assert.deepEqual(lock.packages['']?.[field], whole[field], field)
   }
 })
+
+for (const file of ['package-lock.json', 'test/frameworks/apps/package-lock.json']) {
+  test(`${file} holds every platform's optional packages, and no registry's address`, () => {
+    const text = readFileSync(file, 'utf8')
+    assert.doesNotMatch(text, /"resolved"/)
+    const { packages } = JSON.parse(text) as { packages: Record<string, { readonly optionalDependencies?: object }> }
+    // `npm ci` refuses a lock that was made where a platform's package could not be found.
+    const missing = Object.entries(packages).flatMap(([holder, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter((name) => !isLocked(packages, holder, name)))
+    assert.deepEqual(missing, [])
+  })
+}
+
+/** Whether a package finds `name` in its own folder or in one above it. */
+function isLocked(packages: object, holder: string, name: string): boolean {
+  for (let folder = holder; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/node_modules/')))) {
+    if (Object.hasOwn(packages, `${folder === '' ? '' : `${folder}/`}node_modules/${name}`)) return true
+    if (folder === '') return false
+  }
+}
