@@ -5,7 +5,7 @@ export type { CloseOptions, CloseReport, Runtime, RuntimeState, RuntimeStats } f
 export type { ErrorCode } from './errors.ts'
 export type { EndReason, EventName, EventPayloads } from './events.ts'
 export type { ResolvedOptions, RuntimeOptions } from './options.ts'
-export type { PeerInfo } from './http/fetch.ts'
+export type { PeerInfo } from './http/fetch-source.ts'
 export type { ListenOptions } from './http/server.ts'
 export type { LabelPort, LabelSpec, RequestFacts } from './label/request-facts.ts'
 export type { DirectoryChange, Tenant, TenantLimits, TenantProblem } from './group/tenant.ts'

@@ -118,6 +118,20 @@ test('folders do not import each other in a circle', () => {
   assert.deepEqual(circles, [])
 })
 
+test('no file of a folder imports another in a circle, not even for its types', () => {
+  const edges = new Map(files.filter(({ path }) => folderOf(path) !== 'root').map(({ path, imports }) =>
+    [path, imports.flatMap(({ target }) => target ?? [])]))
+  const circles: string[] = []
+  const done = new Set<string>()
+  const walk = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) circles.push([...way, file].join(' → '))
+    else if (!done.has(file)) for (const next of edges.get(file) ?? []) walk(next, [...way, file])
+    done.add(file)
+  }
+  for (const file of edges.keys()) walk(file, [])
+  assert.deepEqual(circles, [])
+})
+
 test('an npm package is imported only where the table says, and a framework only by its adapter', () => {
   const wrong: string[] = []
   for (const { path, imports } of files) {

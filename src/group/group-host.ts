@@ -1,10 +1,9 @@
 import type { Clock } from '../clock.ts'
 import type { Context, ContextEnd, CreateContext } from '../context/context.ts'
 import type { EndReason } from '../events.ts'
-import type { Group } from './group.ts'
 
-/** What a group needs from the house, and what it reports to it. */
-export interface GroupHost {
+/** What a group needs from the house, and what it reports to it: itself, of which this file need not know. */
+export interface GroupHost<Group> {
   readonly clock: Clock
   readonly random: () => number
   readonly createContext: CreateContext

@@ -37,7 +37,7 @@ const NOTICE_DELAY = 100
 /** One application group: at most one context that takes requests, and those who wait for it. */
 export class Group implements Registered, GroupView, LeaseKeeper {
   readonly target: GroupTarget
-  readonly #host: GroupHost
+  readonly #host: GroupHost<Group>
   readonly #state: StateMachine<GroupState>
   readonly #queue: WaitQueue
   /** Hears once how the first start went: a reload waits for it. */
@@ -59,7 +59,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   #told: Context | undefined
   #stopTimers: () => void = () => {}
 
-  constructor(target: GroupTarget, host: GroupHost, onOutcome?: (error?: TenantryError) => void) {
+  constructor(target: GroupTarget, host: GroupHost<Group>, onOutcome?: (error?: TenantryError) => void) {
     this.target = target
     this.#host = host
     this.#onOutcome = onOutcome

@@ -35,7 +35,7 @@ export interface GroupsOptions extends AdmissionLimits {
 export class Groups {
   readonly #limits: GroupsOptions
   readonly #clock: Clock
-  readonly #host: GroupHost
+  readonly #host: GroupHost<Group>
   readonly #drainTimeout: number
   readonly #registry: Registry<Group>
   readonly #count: Headcount

@@ -18,7 +18,7 @@ import type { Clock } from '../clock.ts'
 import type { Groups } from '../group/groups.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts, Trust } from '../label/trust.ts'
-import type { PeerInfo } from './fetch.ts'
+import type { PeerInfo } from './fetch-source.ts'
 import type { RequestSource } from './passage.ts'
 import type { Resolver, Route } from './resolve.ts'
 

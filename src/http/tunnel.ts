@@ -1,12 +1,14 @@
 import http from 'node:http'
 import { requestError, requestFinish, requestStart } from '../events.ts'
-import { flagsOf, pieceLength } from '../wire/front-channel.ts'
+import { flagsOf } from '../wire/front-channel.ts'
+import { pieceLength } from '../wire/front-stream.ts'
 import { streamNumber } from './connections.ts'
 import type { Duplex } from 'node:stream'
 import type { TenantryError } from '../errors.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts } from '../label/trust.ts'
-import type { FrontChannel, FrontStream, StreamListener } from '../wire/front-channel.ts'
+import type { FrontChannel } from '../wire/front-channel.ts'
+import type { FrontStream, StreamListener } from '../wire/front-stream.ts'
 import type { Piece } from '../wire/frames.ts'
 
 export interface TunnelTask {

@@ -1,27 +1,11 @@
-import { Buffer } from 'node:buffer'
 import { Flag, FRAME_LENGTH, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
-import { ReceiveWindow } from './receive-window.ts'
-import { SendWindow } from './send-window.ts'
+import { FrontStream } from './front-stream.ts'
 import { Outbox } from './outbox.ts'
 import { Slots } from './slots.ts'
 import type { TenantryError } from '../errors.ts'
 import type { Carrier } from './carrier.ts'
 import type { Batch, ConnectionFacts, ErrorRecord, LoadRequest, Piece, ResetCode } from './frames.ts'
-
-/** What the front hears about one stream. Every text and byte is the context's: the receiver checks its meaning. */
-export interface StreamListener {
-  /** The response head, with the first piece of the body and whether that is all, where they came together. */
-  onHead(text: string, piece: Piece | undefined, end: boolean): void
-  onData(piece: Piece, end: boolean): void
-  onEnd(trailers: string | undefined): void
-  onInfo(text: string): void
-  /** More of the request's body may be sent. */
-  onWritable(): void
-  /** The context gave the stream up: no answer will follow, or, after its end, the rest of the request is not wanted. */
-  onReset(code: ResetCode): void
-  /** The context is gone or has broken the protocol. */
-  onFailure(error: TenantryError): void
-}
+import type { StreamKeeper, StreamListener } from './front-stream.ts'
 
 /** What the front hears about the context itself. */
 export interface ContextListener {
@@ -46,80 +30,6 @@ export interface OpenHead {
   readonly end: boolean
 }
 
-/** One request on its way, seen from the front. */
-export class FrontStream {
-  readonly id: number
-  readonly listener: StreamListener
-  /** The head is here; a second one is a violation. */
-  headSeen = false
-  /** The response is complete. The stream lives until the request is, too. */
-  responseEnded = false
-  requestEnded: boolean
-  readonly #channel: FrontChannel
-  readonly #outbox: Outbox
-  // Made when they are needed: most requests have no body, and most answers fit into one frame.
-  #send: SendWindow | undefined
-  #receive: ReceiveWindow | undefined
-
-  constructor(channel: FrontChannel, outbox: Outbox, id: number, requestEnded: boolean, listener: StreamListener) {
-    this.id = id
-    this.requestEnded = requestEnded
-    this.listener = listener
-    this.#channel = channel
-    this.#outbox = outbox
-  }
-
-  /** A piece of the request's body; false: wait for `onWritable`. `own`: nobody else will look at it again. */
-  write(piece: Uint8Array, own = false): boolean {
-    const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
-    return send.write(piece, undefined, own)
-  }
-
-  /** The request's body is complete. */
-  end(rawTrailers: readonly string[] | undefined): void {
-    const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
-    send.end(rawTrailers)
-    this.requestEnded = true
-    if (this.responseEnded) this.#channel.forget(this.id)
-  }
-
-  /** `bytes` of the response have left for the client. */
-  consumed(bytes: number): void {
-    if (!this.responseEnded) this.#receive?.consumed(bytes)
-  }
-
-  /** The memory of a piece that has left for the client and that nobody else holds. */
-  giveBack(buffer: ArrayBuffer): void {
-    if (!this.responseEnded) this.#receive?.giveBack(buffer)
-  }
-
-  /** Gives the stream up; the listener hears nothing more. */
-  reset(code: ResetCode): void {
-    this.#send?.drop()
-    this.#channel.reset(this.id, code)
-  }
-
-  /** The channel's business: counts against the window. */
-  received(piece: Piece, end: boolean): boolean {
-    // The first piece is never larger than a window.
-    if (end && this.#receive === undefined) return true
-    const receive = (this.#receive ??= new ReceiveWindow(this.#outbox, this.id))
-    return receive.receive(pieceLength(piece))
-  }
-
-  /** False when it is more than was sent: such credit would let bytes pile up on the way. */
-  granted(bytes: number): boolean {
-    const send = this.#send
-    if (send?.allows(bytes) !== true) return false
-    if (send.grant(bytes)) this.listener.onWritable()
-    return true
-  }
-
-  close(): void {
-    this.#send?.drop()
-  }
-}
-
 /**
  * The front's end of one context's relay: makes streams, takes frames apart.
  *
@@ -127,7 +37,7 @@ export class FrontStream {
  * its size before it is used, and a frame that no honest context sends ends the
  * context. Frames for a stream that the front has closed are late, not wrong.
  */
-export class FrontChannel {
+export class FrontChannel implements StreamKeeper {
   readonly #outbox: Outbox
   readonly #listener: ContextListener
   readonly #streams = new Slots<FrontStream>()
@@ -354,11 +264,6 @@ export function flagsOf(http11: boolean, keepAlive: boolean, upgrade: boolean, e
     (upgrade ? Flag.UPGRADE : 0) |
     (expectContinue ? Flag.EXPECT_CONTINUE : 0)
   )
-}
-
-/** The bytes a piece has on the wire to the client. */
-export function pieceLength(piece: Piece): number {
-  return typeof piece === 'string' ? Buffer.byteLength(piece) : piece.byteLength
 }
 
 function isText(value: unknown, longest: number): value is string {

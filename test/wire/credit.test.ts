@@ -8,11 +8,12 @@ import { TenantChannel } from '../../src/wire/tenant-channel.ts'
 import { connectEnds, framesOf, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
 import type { Carrier } from '../../src/wire/carrier.ts'
 import type { Batch, Piece } from '../../src/wire/frames.ts'
-import type { FrontStream } from '../../src/wire/front-channel.ts'
+import type { FrontStream } from '../../src/wire/front-stream.ts'
 import type { RequestHead, TenantStream } from '../../src/wire/tenant-channel.ts'
 
 /** A carrier whose messages wait until the test delivers them. */
 class SlowCarrier implements Carrier {
+  readonly movesMemory = true
   readonly queue: Batch[] = []
   post(batch: Batch, transfer: ArrayBuffer[]): void {
     this.queue.push(structuredClone(batch, { transfer }))

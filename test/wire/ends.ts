@@ -7,7 +7,8 @@ import type { MessagePort } from 'node:worker_threads'
 import type { TestContext } from 'node:test'
 import type { TenantryError } from '../../src/errors.ts'
 import type { ErrorRecord, Piece, ResetCode } from '../../src/wire/frames.ts'
-import type { ContextListener, OpenHead, StreamListener } from '../../src/wire/front-channel.ts'
+import type { ContextListener, OpenHead } from '../../src/wire/front-channel.ts'
+import type { StreamListener } from '../../src/wire/front-stream.ts'
 import type { FrontListener, RequestHead, RequestListener, TenantStream } from '../../src/wire/tenant-channel.ts'
 
 /** One turn of the loop at a time until it is so; a wait that is in vain says what it waited for. */

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { FRAME_LENGTH, Kind, MAX_HEAD, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
 import { connectEnds, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
-import type { FrontStream } from '../../src/wire/front-channel.ts'
+import type { FrontStream } from '../../src/wire/front-stream.ts'
 
 const HEAD = 'HTTP/1.1 200 OK\r\n\r\n'
 
@@ -19,7 +19,7 @@ interface Victim {
 /** A front with one stream closed and one open, always under the same ids. */
 function victim(headSeen: boolean): Victim {
   const context = new RecordingContext()
-  const front = new FrontChannel({ post() {}, close() {} }, context)
+  const front = new FrontChannel({ movesMemory: true, post() {}, close() {} }, context)
   const closed = front.open(openHead(), new RecordingStream())
   closed.reset('client-gone')
   const client = new RecordingStream()
