@@ -7,12 +7,14 @@
 const TABLE = {
   ERR_HOST_INVALID: 400,
   ERR_HOST_NOT_ALLOWED: 421,
+  ERR_ACCESS_DENIED: 403,
   ERR_TENANT_NOT_FOUND: 404,
   ERR_READ_TIMEOUT: 408,
   ERR_BODY_TOO_LARGE: 413,
   ERR_BODY_CONSUMED: 500,
   ERR_PROCESS_GROUP_MISSING: 500,
   ERR_LABEL_INVALID: 500,
+  ERR_HOOK_FAILED: 500,
   ERR_START_FAILED: 500,
   ERR_CONTEXT_EXITED: 502,
   ERR_CONTEXT_MEMORY: 502,
@@ -44,6 +46,8 @@ export interface TenantryErrorOptions {
   readonly label?: string | undefined
   /** Seconds a client should wait before it tries again (503). */
   readonly retryAfter?: number | undefined
+  /** In place of the code's own: an access hook chooses its 4xx. */
+  readonly status?: number | undefined
   readonly cause?: unknown
 }
 
@@ -59,7 +63,7 @@ export class TenantryError extends Error {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.name = 'TenantryError'
     this.code = code
-    this.status = TABLE[code]
+    this.status = options.status ?? TABLE[code]
     if (options.label !== undefined) this.label = options.label
     if (options.retryAfter !== undefined) this.retryAfter = options.retryAfter
   }

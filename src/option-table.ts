@@ -73,6 +73,18 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     standard: 'none',
     reason: 'only you know which request data may choose a group',
   }),
+  dispatch: program(v.function(), {
+    doc: 'Chooses where a request goes instead of where its host would take it.',
+    accepts: 'a function (request, signal) => { applicationGroup, processGroup, tenant }, or a promise of it',
+    standard: 'none',
+    reason: 'labels are enough for most',
+  }),
+  access: program(v.function(), {
+    doc: 'Allows or denies a request before any context starts for it.',
+    accepts: 'a function (request, signal) => true, false or a status from 400 to 499, or a promise of it',
+    standard: 'none',
+    reason: 'whoever may name a host may ask',
+  }),
   maxContexts: count(1, ({ maxContexts }) => maxContexts, 'from memory and descriptors', {
     doc: 'The most contexts alive at once: starting, serving and draining all count.',
     reason: 'half of the memory at 48mb and half of the descriptors at 5 for each, 2 to 512',

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { TenantryError } from './errors.ts'
 import type { TenantSource } from './group/tenant-source.ts'
+import type { AccessHook, DispatchHook } from './http/hooks.ts'
 import { createAllowList } from './label/allow.ts'
 import { createLabel } from './label/expand.ts'
 import type { LabelPort, LabelSettings, LabelSpec } from './label/request-facts.ts'
@@ -39,6 +40,10 @@ export interface ResolvedOptions {
   readonly trustProxy: TrustProxy
   /** Request variables for %{ENV:NAME} labels. */
   readonly requestVariables: LabelSettings['requestVariables']
+  /** Chooses where a request goes instead of where its host would take it. */
+  readonly dispatch: DispatchHook | undefined
+  /** Allows or denies a request before any context starts for it. */
+  readonly access: AccessHook | undefined
   /** The most contexts alive at once: starting, serving and draining all count. */
   readonly maxContexts: number
   /** The most application groups at once; the least recently used idle one makes room. */

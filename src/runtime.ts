@@ -6,6 +6,7 @@ import { publish } from './events.ts'
 import { Groups } from './group/groups.ts'
 import { openSource } from './group/tenant-source.ts'
 import { Dispatcher } from './http/dispatch.ts'
+import { Hooks } from './http/hooks.ts'
 import { keepsKey, Resolver } from './http/resolve.ts'
 import { listen } from './http/server.ts'
 import { ServerEnd } from './http/server-end.ts'
@@ -277,6 +278,7 @@ class TenantRuntime implements Runtime {
       directory: this.#directory,
       allowList: createAllowList(this.options.allowedHosts ?? patterns ?? []),
       serverName: this.options.serverName,
+      hooks: openHooks(this.options),
     })
   }
 
@@ -294,14 +296,20 @@ class TenantRuntime implements Runtime {
   }
 
   /** The tenant as it is now in a new context; a group whose tenant is gone, or has become another's, drains. */
-  async #renew({ key, host, pattern, tenant }: GroupTarget): Promise<void> {
+  async #renew(target: GroupTarget): Promise<void> {
+    const { key, host, pattern } = target
     const found = await this.#directory.find(host)
-    if (found === undefined || found.pattern !== pattern || !keepsKey(tenant, found.tenant)) {
+    if (found === undefined || found.pattern !== pattern || !keepsKey(target, found.tenant)) {
       this.#groups.retire(key, 'reload')
     } else {
       await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
     }
   }
+}
+
+function openHooks({ dispatch, access, queueTimeout }: ResolvedOptions): Hooks | undefined {
+  const isUsed = dispatch !== undefined || access !== undefined
+  return isUsed ? new Hooks({ dispatch, access, queueTimeout, clock: systemClock }) : undefined
 }
 
 /** Threads have priorities of their own on Linux only. */

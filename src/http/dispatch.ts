@@ -129,7 +129,7 @@ export class Dispatcher {
       encrypted,
       authority: req.httpVersionMajor === 2 ? req.authority : undefined,
     })
-    return this.#settings.resolver().resolve(forwardedFacts(facts, client))
+    return this.#settings.resolver().resolve(forwardedFacts(facts, client), client)
   }
 
   #acquire(passage: Passage<RequestSource>, route: Route): void {

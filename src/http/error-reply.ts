@@ -5,6 +5,7 @@ import type { TenantryError } from '../errors.ts'
 /** What a client may read about each status: never more than the code says, no path and no stack. */
 const DETAIL: Readonly<Record<number, string>> = {
   400: 'The request names no valid host.',
+  403: 'The request is not allowed.',
   404: 'Nothing is served under this name.',
   408: 'The request came too slowly.',
   413: 'The request is larger than this server accepts.',

@@ -1,11 +1,16 @@
 import { TenantryError } from '../errors.ts'
 import { cutText } from '../events.ts'
+import { givenName } from '../label/expand.ts'
 import { targetPath } from '../label/head.ts'
 import { parseAuthority } from '../label/host.ts'
+import { quoted } from '../label/quoted.ts'
+import { viewOf } from './hooks.ts'
 import type { GroupTarget } from '../group/lease.ts'
 import type { FoundTenant, ResolvedTenant, TenantDirectory } from '../group/tenant.ts'
 import type { AllowList } from '../label/allow.ts'
 import type { GroupName, RequestFacts } from '../label/request-facts.ts'
+import type { ClientFacts } from '../label/trust.ts'
+import type { Dispatch, Hooks } from './hooks.ts'
 
 /** Where a request goes: its group, and which of the group's mounts. */
 export interface Route {
@@ -19,6 +24,8 @@ export interface ResolverSettings {
   readonly allowList: AllowList
   /** The host that HTTP/1.0 requests without one are for. */
   readonly serverName: string
+  /** Undefined where the operator has none. */
+  readonly hooks: Hooks | undefined
 }
 
 /**
@@ -37,40 +44,62 @@ export class Resolver {
     this.#ownHost = parseAuthority(settings.serverName)?.host ?? 'localhost'
   }
 
-  /** Answers at once unless the tenant source has to be asked. */
-  resolve(facts: RequestFacts): Route | Promise<Route> {
-    const host = facts.host ?? this.#ownHost
+  /** The host that the request counts as asking for. */
+  hostOf(facts: RequestFacts): string {
+    return facts.host ?? this.#ownHost
+  }
+
+  /** Answers at once unless the tenant source or a hook has to be asked. */
+  resolve(facts: RequestFacts, client: ClientFacts): Route | Promise<Route> {
+    const host = this.hostOf(facts)
     if (this.#settings.allowList.match(host) === undefined) {
       throw new TenantryError('ERR_HOST_NOT_ALLOWED', `The host '${cutText(host)}' is not allowed; see allowedHosts`)
     }
+    const { hooks } = this.#settings
+    if (hooks !== undefined) return this.#resolveWith(hooks, facts, host, client)
     const found = this.#settings.directory.find(host)
     return found instanceof Promise ? found.then((later) => this.#route(facts, host, later)) : this.#route(facts, host, found)
+  }
+
+  /** Dispatch comes first, since it may name the tenant; access last, so that a host that is not ours stays that. */
+  async #resolveWith(hooks: Hooks, facts: RequestFacts, host: string, client: ClientFacts): Promise<Route> {
+    const view = viewOf(facts, host, client)
+    const chosen = await hooks.dispatch(view)
+    const name = chosen?.tenant === undefined ? host : tenantHost(chosen.tenant)
+    // Labels see the host whose tenant it is: no other tenant's group may have the name of this one's host.
+    const asked = name === host ? facts : { ...facts, host: name }
+    const route = this.#route(asked, name, await this.#settings.directory.find(name), chosen)
+    await hooks.admit(view)
+    return route
   }
 
   /** The same group with the tenant as it is now. */
   retarget(old: GroupTarget, tenant: ResolvedTenant): GroupTarget {
     const paths = new Set(old.mounts.map(({ path }) => path))
-    const mounts = old.tenant.applicationGroup.perMount ? tenant.mounts.filter(({ path }) => paths.has(path)) : tenant.mounts
+    const mounts = old.key.startsWith('resource:') ? tenant.mounts.filter(({ path }) => paths.has(path)) : tenant.mounts
     return { ...old, tenant, mounts }
   }
 
-  #route(facts: RequestFacts, host: string, found: FoundTenant | undefined): Route {
+  #route(facts: RequestFacts, host: string, found: FoundTenant | undefined, chosen?: Dispatch): Route {
     if (found === undefined) throw notFound(`No tenant serves the host '${cutText(host)}'`)
     const { tenant, pattern } = found
     const mount = matchMount(tenant, facts.url)
     if (mount === -1) throw notFound(`No mount of the tenant for '${cutText(host)}' fits the request's path`)
     const path = (tenant.mounts[mount] as { path: string }).path
-    const group = tenant.applicationGroup(facts, path)
+    const group = chosen?.applicationGroup === undefined
+      ? tenant.applicationGroup(facts, path)
+      : givenName(chosen.applicationGroup, "the dispatch hook's applicationGroup")
     const last = this.#last.get(tenant)
-    if (last !== undefined && last.name === group && last.mount === mount && tenant.processGroup.kind === 'global') {
-      return last.route
-    }
-    const processGroup = tenant.processGroup(facts, path).shown
+    const isPlain = tenant.processGroup.kind === 'global' && chosen?.processGroup === undefined
+    if (last !== undefined && last.name === group && last.mount === mount && isPlain) return last.route
+    const processGroup = chosen?.processGroup === undefined
+      ? tenant.processGroup(facts, path).shown
+      : givenName(chosen.processGroup, "the dispatch hook's processGroup").shown
     if (processGroup !== '') {
       const message = `The process group '${cutText(processGroup)}' is not declared; only '' (this process) is`
       throw new TenantryError('ERR_PROCESS_GROUP_MISSING', message, { label: group.shown })
     }
-    const { perMount } = tenant.applicationGroup
+    const perMount = tenant.applicationGroup.perMount && chosen?.applicationGroup === undefined
     const route: Route = {
       mount: perMount ? 0 : mount,
       target: {
@@ -90,14 +119,19 @@ export class Resolver {
 }
 
 /** A host's name belongs to one tenant; any other name may be given to several, and a group serves only one. */
-function keyOf(group: GroupName, { applicationGroup, identity }: ResolvedTenant): string {
-  return applicationGroup.kind === 'host' ? group.key : `${group.key} ${identity}`
+function keyOf({ key }: GroupName, { identity }: ResolvedTenant): string {
+  return isHostKey(key) ? key : `${key} ${identity}`
 }
 
-/** Whether a group of the one tenant can go on as a group of the other, under the same key. */
-export function keepsKey(before: ResolvedTenant, after: ResolvedTenant): boolean {
-  if (before.applicationGroup.kind !== after.applicationGroup.kind) return false
-  return before.applicationGroup.kind === 'host' || before.identity === after.identity
+/** A key starts with the kind of what named it. */
+function isHostKey(key: string): boolean {
+  return key.startsWith('host:')
+}
+
+/** Whether a group can go on with its tenant as it is now, under the same key. */
+export function keepsKey({ key, tenant }: GroupTarget, after: ResolvedTenant): boolean {
+  if (tenant.applicationGroup.kind !== after.applicationGroup.kind) return false
+  return isHostKey(key) || tenant.identity === after.identity
 }
 
 /** The index of the longest mount that the path lies in, or -1. */
@@ -111,6 +145,14 @@ function matchMount(tenant: ResolvedTenant, url: string): number {
 
 function isBoundary(path: string, at: number): boolean {
   return at === 0 || at === path.length || path.charCodeAt(at) === 47
+}
+
+/** The host that a dispatch hook names. */
+function tenantHost(text: unknown): string {
+  const host = typeof text === 'string' ? parseAuthority(text)?.host : undefined
+  if (host !== undefined) return host
+  const got = typeof text === 'string' ? quoted(text) : `a ${typeof text}`
+  throw new TenantryError('ERR_HOOK_FAILED', `The dispatch hook gave ${got} as tenant, which is no host`)
 }
 
 function notFound(message: string): TenantryError {

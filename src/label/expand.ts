@@ -89,6 +89,14 @@ function byFunction(spec: (facts: RequestFacts) => string): Label {
   return label('function', (facts) => named('function', usable(called(() => spec(facts), what), what)))
 }
 
+/**
+ * A name that a hook gave as text: under the key of a function's, and never expanded, so that it cannot be `%{GLOBAL}`.
+ * @throws TenantryError ERR_LABEL_INVALID
+ */
+export function givenName(value: unknown, what: string): GroupName {
+  return named('function', usable(value, what))
+}
+
 function called<T>(run: () => T, what: string): T {
   try {
     return run()
