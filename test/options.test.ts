@@ -38,6 +38,8 @@ test('defaults are filled in, and the result is frozen', () => {
       labelPort: 'accepting',
       trustProxy: false,
       requestVariables: undefined,
+      dispatch: undefined,
+      access: undefined,
       maxContexts: 100,
       maxGroups: 90,
       maxGroupsPerPattern: 45,
