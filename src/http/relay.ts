@@ -4,9 +4,10 @@ import { MAX_PIECE } from '../wire/frames.ts'
 import { bodyTooLarge } from './body-facts.ts'
 import { connectionNumber, streamNumber, unbind, unwatchClose, watchClose } from './connections.ts'
 import { destroyResponse, replyWithError } from './error-reply.ts'
-import { endWhole } from './whole-answer.ts'
+import { asHttp1, joinTrailers } from './http2-front.ts'
 import { Relayed } from './relayed.ts'
 import { fieldsOf, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
+import { endWhole } from './whole-answer.ts'
 import http from 'node:http'
 import type { BodyFacts } from './body-facts.ts'
 import type { CloseWatcher } from './connections.ts'
@@ -45,7 +46,7 @@ export class Relay extends Relayed implements CloseWatcher {
         connection: shared ?? streamNumber(req, channel, task.client),
         method: req.method as string,
         url: req.url as string,
-        rawHeaders: http2 ? asHttp1(req) : req.rawHeaders,
+        rawHeaders: http2 ? asHttp1(req, body) : req.rawHeaders,
         flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive, false, task.expectsContinue),
         mount: task.mount,
         end: !body.hasBody,
@@ -191,7 +192,7 @@ export class Relay extends Relayed implements CloseWatcher {
       if (colon > 0) trailers.push([line.slice(0, colon), line.slice(colon + 2)])
     }
     try {
-      this.#res.addTrailers(trailers)
+      this.#res.addTrailers(isHttp2(this.#res) ? joinTrailers(trailers) : trailers)
     } catch {
       // A trailer that node:http refuses is dropped, as the application's own node:http would have thrown.
     }
@@ -204,20 +205,6 @@ export class Relay extends Relayed implements CloseWatcher {
     this.unbind()
     this.fail(new TenantryError('ERR_STATE', `A request for '${label}' was answered by somebody else first`, { label }), false)
   }
-}
-
-/** An HTTP/2 head as an application behind HTTP/1 reads it: no pseudo-fields, and the authority as Host. */
-function asHttp1(req: http.IncomingMessage): string[] {
-  const { authority } = req as { authority?: string }
-  const fields: string[] = []
-  let hasHost = false
-  for (let at = 0; at < req.rawHeaders.length; at += 2) {
-    const name = req.rawHeaders[at] as string
-    if (name.startsWith(':')) continue
-    hasHost ||= name === 'host'
-    fields.push(name, req.rawHeaders[at + 1] as string)
-  }
-  return hasHost || authority === undefined ? fields : ['host', authority, ...fields]
 }
 
 /** The fields of 103 Early Hints as `writeEarlyHints` takes them: links one by one. */

@@ -24,8 +24,8 @@ const routes = {
   '/trailers': async (req, res) => {
     for await (const part of req) void part
     res.setHeader('Trailer', 'x-sum')
-    res.write('body')
-    res.addTrailers({ 'x-sum': String(req.trailers['x-up']), 'x-two': 'y' })
+    res.write('body ' + req.headers['transfer-encoding'])
+    res.addTrailers([['x-sum', String(req.trailers['x-up'])], ['x-two', 'y'], ['x-two', 'z']])
     res.end()
   },
   '/cut': (req, res) => { res.write('part'); setTimeout(() => res.destroy(), 20) },
@@ -123,10 +123,16 @@ for (const front of Object.keys(FRONTS)) {
     await eventually('every lease is returned', () => runtime.stats().inFlight === 0)
   })
 
-  test(`${front}: trailers go both ways`, async (t) => {
-    const { session } = await open(t, front)
+  test(`${front}: trailers go both ways, and the front's own request and response stay as they came`, async (t) => {
+    const { session, server } = await open(t, front)
+    const seen: unknown[] = []
+    server.on('request', (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => res.on('close', () => {
+      seen.push(req.rawHeaders.includes('transfer-encoding'), Object.hasOwn(res, 'addTrailers'))
+    }))
     const { text, trailers } = await ask(session, { ':method': 'POST', ':path': '/trailers' }, (stream) => stream.end('up'))
-    assert.deepEqual([text, trailers?.['x-sum'], trailers?.['x-two']], ['body', '3', 'y'])
+    assert.deepEqual([text, trailers?.['x-sum'], trailers?.['x-two']], ['body chunked', '3', 'y, z'])
+    await eventually('the response is over', () => seen.length > 0)
+    assert.deepEqual(seen, [false, false])
   })
 
   test(`${front}: Set-Cookie stays unjoined, HEAD and 204 have no body, fields of a connection are dropped, hints pass`, async (t) => {
