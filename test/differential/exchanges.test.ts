@@ -1,5 +1,7 @@
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
+import http from 'node:http'
+import net from 'node:net'
 import path from 'node:path'
 import { connect, exchange, get, merged, post, withoutDate } from '../tenant/front.ts'
 import { openLanes, shareLanes } from './lanes.ts'
@@ -38,6 +40,11 @@ async function log(t: TestContext, port: number): Promise<string[]> {
   }
 }
 
+/** The oracle of 20.19 crashes where it reads `headersDistinct` of such a field. */
+function readsAnyName(): boolean {
+  return Object.getPrototypeOf(new http.IncomingMessage(new net.Socket()).headersDistinct) === null
+}
+
 const chunked = (path: string, chunks: readonly string[], trailers = ''): string =>
   `POST ${path} HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${
     chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n${trailers}\r\n`
@@ -55,7 +62,8 @@ const EXCHANGES: readonly (readonly [string, string])[] = [
   ['OPTIONS', get('/hello', '', 'OPTIONS')],
   ['DELETE without a body', get('/hello', '', 'DELETE')],
   ['a target with everything in it', get('/head?a=b&c=%20d/../e;f')],
-  ['headers of every kind', get('/head', 'X-Twice: 1\r\nx-twice: 2\r\nCookie: a=1\r\nCookie: b=2\r\nSet-Cookie: x\r\nSet-Cookie: y\r\nAge: 1\r\nAge: 2\r\nX-Latin: caf\xe9\r\nX-Empty:\r\n__proto__: x\r\nconstructor: y\r\n')],
+  ['headers of every kind', get('/head', 'X-Twice: 1\r\nx-twice: 2\r\nCookie: a=1\r\nCookie: b=2\r\nSet-Cookie: x\r\nSet-Cookie: y\r\nAge: 1\r\nAge: 2\r\nX-Latin: caf\xe9\r\nX-Empty:\r\nconstructor: y\r\n')],
+  ...(readsAnyName() ? [['a field named __proto__', get('/head', '__proto__: x\r\n')] as const] : []),
   ['an HTTP/1.0 request', 'GET /hello HTTP/1.0\r\nHost: a.test\r\n\r\n'],
   ['an HTTP/1.0 request that is answered in pieces', 'GET /chunks HTTP/1.0\r\nHost: a.test\r\n\r\n'],
   ['an HTTP/1.0 request for the head as it is seen', 'GET /head HTTP/1.0\r\nHost: a.test\r\n\r\n'],
