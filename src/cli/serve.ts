@@ -88,6 +88,7 @@ function untilEnd(
   return new Promise((resolve, reject) => {
     let forced = false
     let finished = false
+    let closing: Promise<void> | undefined
     const stops = [
       onSignals(world.signals, {
         drain(signal) {
@@ -116,7 +117,13 @@ function untilEnd(
     // Closed from elsewhere, by the configuration's AbortSignal: the end is the same.
     server.once('close', () => void close().catch(reject))
 
-    async function close(): Promise<void> {
+    /** A signal closes, and so does the end of the server that follows: once is enough. */
+    function close(): Promise<void> {
+      closing ??= closeOnce()
+      return closing
+    }
+
+    async function closeOnce(): Promise<void> {
       const { zombies } = await runtime.close()
       if (zombies > 0) logger?.error({ zombies }, 'threads could not be ended')
       if (!forced) finish(EXIT.clean, zombies > 0)

@@ -52,9 +52,13 @@ export interface ContextSpec {
  */
 export type ContextState = 'starting' | 'spare' | 'serving' | 'draining' | 'exited' | 'zombie'
 
-/** How a context ended: why, and with what. `zombie`: its thread outlived terminate(). */
+/**
+ * How a context ended: why, and with what. `terminated`: it did not end by itself, drained or not;
+ * `zombie`: its thread outlived terminate().
+ */
 export interface ContextEnd {
   readonly reason: EndReason
+  readonly terminated: boolean
   readonly exitCode: number | null
   readonly error: TenantryError | undefined
   readonly zombie: boolean
@@ -77,8 +81,16 @@ export interface Context {
   readonly ready: Promise<void>
   /** Resolves, never rejects, when the thread is gone or has become a zombie. */
   readonly ended: Promise<ContextEnd>
-  /** Serving → draining: no new request comes, the application is told. In-flight requests go on. */
-  drain(): void
+  /**
+   * Called once, before its requests fail, when somebody ends it: no request may be given to it any more. A violation of
+   * the protocol is found out here, not by whoever leases it.
+   */
+  onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
+  /**
+   * Serving → draining: no new request comes, the application is told. In-flight requests go on.
+   * Its end is put down to `reason`, unless it crashes or exits under a request; without one, to its exit.
+   */
+  drain(reason?: EndReason): void
   /** Ends the thread; open requests fail with `error`. Idempotent, never rejects, bounded by terminateTimeout. */
   terminate(reason: EndReason, error?: TenantryError): Promise<ContextEnd>
 }

@@ -41,6 +41,9 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   #resolveEnded: (end: ContextEnd) => void = () => {}
   /** Why we end it; undefined while nobody but the tenant itself would. */
   #ending: { readonly reason: EndReason; readonly error: TenantryError } | undefined
+  /** Why it drains. */
+  #drained: EndReason | undefined
+  onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
 
   constructor(spec: ContextSpec, clock: Clock, open: OpenVessel) {
     this.spec = spec
@@ -87,8 +90,9 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     return this.#channel
   }
 
-  drain(): void {
+  drain(reason?: EndReason): void {
     if (!this.#state.is('serving')) return
+    this.#drained = reason
     this.#state.to('draining')
     this.#channel.drain()
   }
@@ -101,6 +105,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
         error: error ?? new TenantryError('ERR_CONTEXT_EXITED', `The context of '${label}' was ended: ${reason}`, { label }),
       }
       this.#rejectReady(this.#ending.error)
+      this.onCondemned?.(reason, this.#ending.error)
       this.#channel.close(this.#ending.error)
       this.#stopDeadline = this.#clock.after(this.spec.limits.terminateTimeout, () => this.#outlive())
       this.#vessel.end()
@@ -160,7 +165,9 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     this.#rejectReady(error)
     this.#channel.close(error)
     this.#vessel.carrier.close()
-    this.#resolveEnded({ reason, exitCode, error, zombie: wasZombie })
+    // The end of a zombie was told when it became one.
+    if (wasZombie) return
+    this.#resolveEnded({ reason, terminated: this.#ending !== undefined, exitCode, error, zombie: false })
     publish('tenantry:context:exit', { ...this.#names(), reason, exitCode, error: this.#ending?.error ?? crash })
   }
 
@@ -170,7 +177,8 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     this.#state.to('zombie')
     this.#vessel.carrier.close()
     const { reason, error } = this.#ending as { reason: EndReason; error: TenantryError }
-    this.#resolveEnded({ reason, exitCode: null, error, zombie: true })
+    this.#resolveEnded({ reason, terminated: true, exitCode: null, error, zombie: true })
+    publish('tenantry:context:exit', { ...this.#names(), reason, exitCode: null, error })
     publish('tenantry:warning', {
       label: this.spec.label,
       message: `The thread of context ${this.id} did not end within terminateTimeout and is left behind as a zombie`,
@@ -192,7 +200,8 @@ export class LiveContext implements Context, ContextListener, VesselListener {
       return { reason: 'memory', error: new TenantryError('ERR_CONTEXT_MEMORY', message, { label, cause }) }
     }
     const how = cause === undefined ? `exited with code ${exitCode}` : `crashed: ${cause.message}`
-    const reason = cause === undefined ? 'exit' : 'crash'
+    const finished = this.#state.is('draining') && this.#channel.size === 0
+    const reason = cause === undefined ? ((finished ? this.#drained : undefined) ?? 'exit') : 'crash'
     if (!wasStarting) {
       return { reason, error: new TenantryError('ERR_CONTEXT_EXITED', `The context of '${label}' ${how}`, { label, cause }) }
     }

@@ -14,8 +14,8 @@ export interface GroupHost<Group> {
   /** It was told to end. */
   onEnding(context: Context): void
   onEnded(context: Context, end: ContextEnd): void
-  /** The group leaves the table; what it has in flight goes on. */
-  onRetire(group: Group, reason: EndReason): void
+  /** The group leaves the table; what it has in flight goes on. `inUse`: more requests are soon to come. */
+  onRetire(group: Group, reason: EndReason, inUse: boolean): void
   onClosed(group: Group): void
   /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
   onBereft(group: Group): void

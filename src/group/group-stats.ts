@@ -45,6 +45,9 @@ export interface GroupsStats {
   readonly queued: number
   /** Contexts started since the runtime began. */
   readonly births: number
+  /** Contexts that ended, by why: every end, of those that crashed too. */
+  readonly ends: Readonly<Partial<Record<EndReason, number>>>
+  /** Groups that were made to leave the table, by why. */
   readonly evictions: Readonly<Partial<Record<EndReason, number>>>
   readonly refusals: Readonly<Partial<Record<ErrorCode, number>>>
   /** Never more than maxGroups and those that drain. */

@@ -34,6 +34,9 @@ const TRANSITIONS: Transitions<GroupState> = {
  */
 const NOTICE_DELAY = 100
 
+/** A group that was asked for within so long is in use, though nothing is in flight; milliseconds. */
+const IN_USE = 60_000
+
 /** One application group: at most one context that takes requests, and those who wait for it. */
 export class Group implements Registered, GroupView, LeaseKeeper {
   readonly target: GroupTarget
@@ -118,6 +121,11 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     return this.#queue.size > 0 || this.#onOutcome !== undefined
   }
 
+  /** Whether the next request is soon to come. A context that nobody asked anything of is not in use, however young it is. */
+  get inUse(): boolean {
+    return this.#granted > 0 && !(this.idle && this.unusedFor(this.#host.clock.now()) > IN_USE)
+  }
+
   /** Milliseconds since it was last used. */
   unusedFor(now: number): number {
     return now - this.#usedAt
@@ -181,6 +189,11 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     this.#inFlight = 0
     this.#granted = 0
     this.#hasServed = false
+    context.onCondemned = (reason, error) => {
+      // While it starts, `ready` says so.
+      const isNews = context === this.#context && context !== this.#told && this.#state.is('serving', 'draining')
+      if (isNews) this.terminate(reason, error)
+    }
     this.#host.onBorn(context)
     context.ready.then(
       () => this.#onReady(context),
@@ -193,15 +206,19 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   /** Leaves the table; finishes what is in flight and what waits already; then ends its context. */
   retire(reason: EndReason): void {
     if (this.#state.is('draining', 'closed')) return
-    this.#host.onRetire(this, reason)
     const context = this.#context
+    const { inUse } = this
     if (context === undefined) {
+      this.#host.onRetire(this, reason, false)
       this.#close(reason)
-    } else if (this.#state.is('serving')) {
-      this.#move('draining', reason)
+      return
+    }
+    const wasServing = this.#state.is('serving')
+    this.#move('draining', reason)
+    this.#host.onRetire(this, reason, inUse)
+    if (wasServing) {
       this.#drain(context, reason)
     } else {
-      this.#move('draining', reason)
       this.#end(context, reason)
       this.#refuseAll(this.#replaced(reason))
     }
@@ -210,7 +227,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   /** The application finishes and ends itself; past drainTimeout it is ended. */
   #drain(context: Context, reason: EndReason): void {
     const { clock, drainTimeout } = this.#host
-    const stopNotice = clock.after(NOTICE_DELAY, () => this.#queue.size === 0 && context.drain())
+    const stopNotice = clock.after(NOTICE_DELAY, () => this.#queue.size === 0 && context.drain(reason))
     const stopDeadline = clock.after(drainTimeout, () => {
       const message = `The context was ended after drainTimeout (${drainTimeout} ms): ${reason}`
       this.terminate(reason, this.#error('ERR_CONTEXT_EXITED', message))
@@ -229,9 +246,11 @@ export class Group implements Registered, GroupView, LeaseKeeper {
       this.retire(reason)
       return
     }
-    this.#end(context, reason, error)
+    // Its slots go first: when its requests fail, those who wait must not get them.
+    const isFirst = this.#condemn(context)
     if (this.#state.is('draining')) this.#close(reason, error)
     else this.#fail(error, reason)
+    if (isFirst) void context.terminate(reason, error)
   }
 
   /** The supervisor's look; `elapsed`: since its last one, as far as the front itself was awake. */
@@ -332,7 +351,7 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     const context = this.#context
     if (context === undefined || this.#queue.size > 0 || this.#inFlight > 0) return
     this.#host.onEnding(context)
-    context.drain()
+    context.drain(this.#reason)
   }
 
   #onLeave(): void {
@@ -349,11 +368,16 @@ export class Group implements Registered, GroupView, LeaseKeeper {
 
   /** Ends a context, once. */
   #end(context: Context, reason: EndReason, error?: TenantryError): void {
+    if (this.#condemn(context)) void context.terminate(reason, error)
+  }
+
+  /** False when it was told to end before. */
+  #condemn(context: Context): boolean {
     this.#stopTimers()
-    if (this.#told === context) return
+    if (this.#told === context) return false
     this.#told = context
     this.#host.onEnding(context)
-    void context.terminate(reason, error)
+    return true
   }
 
   #move(to: GroupState, reason: EndReason | undefined): void {

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Context, ContextEnd, CreateContext } from '../context/context.ts'
 import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { publish, watched } from '../events.ts'
+import { publish } from '../events.ts'
 import type { EndReason } from '../events.ts'
 import { decide, mayStartNow, placesLeft, refuseUnwell } from './admission.ts'
 import type { AdmissionLimits, Refusal, VictimScope } from './admission.ts'
@@ -31,6 +31,9 @@ export interface GroupsOptions extends AdmissionLimits {
   readonly random?: () => number
 }
 
+/** Reasons to replace a context that works: whoever comes next should find the new one. */
+const WORN_OUT: ReadonlySet<EndReason> = new Set(['requests', 'age', 'memory', 'cpu'])
+
 /** All application groups of a process, under the caps. */
 export class Groups {
   readonly #limits: GroupsOptions
@@ -56,20 +59,21 @@ export class Groups {
     this.#drainTimeout = drainTimeout
     this.#registry = new Registry(options.maxGroups)
     this.#supervisor = new Supervisor(clock, () => this.#all(), () => {
-      if (this.#count.bury()) this.#pump()
+      const buried = this.#count.bury()
+      if (this.#count.passSlowStarts(clock.now()) || buried) this.#pump()
       this.#watchMemory(clock.now())
     })
     this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#pending.size)
     this.#host = {
       clock, random, createContext, queueTimeout, drainTimeout,
-      onBorn: (context) => this.#count.born(context),
+      onBorn: (context) => this.#count.born(context, clock.now()),
       onReady: (context) => {
         this.#count.ready(context)
         this.#pump()
       },
       onEnding: (context) => this.#count.end(context),
       onEnded: (context, end) => this.#onEnded(context, end),
-      onRetire: (group, reason) => this.#onRetire(group, reason),
+      onRetire: (group, reason, inUse) => this.#onRetire(group, reason, inUse),
       onClosed: (group) => this.#onClosed(group),
       onBereft: (group) => this.#onBereft(group),
       onAbandoned: (group) => {
@@ -152,8 +156,7 @@ export class Groups {
     const ends = await Promise.all(contexts.map((context) => context.ended))
     stop()
     this.#supervisor.stop()
-    const terminated = ends.filter(({ reason }) => reason !== 'exit' && reason !== 'crash').length
-    return { ended: ends.length, terminated, zombies: this.#count.zombies }
+    return { ended: ends.length, terminated: ends.filter(({ terminated }) => terminated).length, zombies: this.#count.zombies }
   }
 
   /** Ends everything now; what is in flight fails with `error`. */
@@ -180,6 +183,7 @@ export class Groups {
       zombieContexts: this.#count.zombieContexts,
       pending: this.#pending.size,
       births: this.#count.births,
+      ends: { ...this.#count.ends },
       evictions: { ...this.#evictions },
       refusals: { ...this.#refusals },
     }
@@ -329,14 +333,30 @@ export class Groups {
     this.#pump()
   }
 
-  #onRetire(group: Group, reason: EndReason): void {
+  #onRetire(group: Group, reason: EndReason, inUse: boolean): void {
     this.#pending.delete(group)
-    if (this.#registry.remove(group)) this.#outside.add(group)
+    const wasInTable = this.#registry.remove(group)
+    if (wasInTable) this.#outside.add(group)
     if (!group.holdsContext) return
     this.#evictions[reason] = (this.#evictions[reason] ?? 0) + 1
-    if (!watched('tenantry:evict')) return
     const { label, processGroup } = group.target
     publish('tenantry:evict', { label, processGroup, reason })
+    if (wasInTable && inUse && WORN_OUT.has(reason)) this.#succeed(group.target)
+  }
+
+  /** Another context starts at once in the place of one that was in use, where that costs nobody else his. */
+  #succeed(target: GroupTarget): void {
+    // A reload brings its own.
+    if (this.#reloads.has(target.key)) return
+    const now = this.#clock.now()
+    const { exact, pattern } = target
+    const patternGroups = exact ? 0 : this.#registry.inPattern(pattern)
+    const { do: decided } = decide({ census: this.#count, group: undefined, exact, patternGroups }, this.#limits, now)
+    if (decided !== 'create') return
+    // Nobody may be waiting yet: it starts all the same.
+    const group = new Group(target, this.#host, () => {})
+    this.#registry.add(group, now)
+    this.#enqueue(group, now)
   }
 
   #onClosed(group: Group): void {

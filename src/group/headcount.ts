@@ -1,7 +1,14 @@
 import type { Context, ContextEnd } from '../context/context.ts'
+import type { EndReason } from '../events.ts'
 import type { Census } from './admission.ts'
 import { fullRate, refill, takeOne } from './start-rate.ts'
 import type { StartRate } from './start-rate.ts'
+
+/**
+ * A start that takes longer waits for something, and others may start meanwhile: a few that hang must not hold
+ * everybody's. An ordinary one needs a few hundred milliseconds.
+ */
+export const SLOW_START = 2000
 
 /** A thread that could not be ended, and whose it was. */
 export interface ZombieStats {
@@ -13,10 +20,13 @@ export interface ZombieStats {
 export class Headcount implements Census {
   draining = false
   births = 0
+  /** How many contexts ended, by why; one that became a zombie ended then. */
+  readonly ends: Partial<Record<EndReason, number>> = {}
   /** The process held more than maxMemory at the last look. */
   strained = false
   readonly #alive = new Set<Context>()
-  readonly #starting = new Set<Context>()
+  /** Since when they start, in this order; slow ones are let go of. */
+  readonly #starting = new Map<Context, number>()
   readonly #ending = new Set<Context>()
   readonly #zombies = new Set<Context>()
   readonly #maxStarts: number
@@ -43,6 +53,7 @@ export class Headcount implements Census {
     return this.#alive.size + this.#zombies.size
   }
 
+  /** Starts under way that count against maxStarting. */
   get starting(): number {
     return this.#starting.size
   }
@@ -74,10 +85,20 @@ export class Headcount implements Census {
     if (this.#maxStarts > 0) this.#rate = takeOne(refill(this.#rate, this.#maxStarts, now))
   }
 
-  born(context: Context): void {
+  born(context: Context, now: number): void {
     this.births++
     this.#alive.add(context)
-    this.#starting.add(context)
+    this.#starting.set(context, now)
+  }
+
+  /** Lets go of starts that take long; says whether there were any. */
+  passSlowStarts(now: number): boolean {
+    const before = this.#starting.size
+    for (const [context, since] of this.#starting) {
+      if (now - since < SLOW_START) break
+      this.#starting.delete(context)
+    }
+    return this.#starting.size < before
   }
 
   ready(context: Context): void {
@@ -93,6 +114,7 @@ export class Headcount implements Census {
     this.#alive.delete(context)
     this.#starting.delete(context)
     this.#ending.delete(context)
+    this.ends[end.reason] = (this.ends[end.reason] ?? 0) + 1
     if (end.zombie && context.state === 'zombie') this.#zombies.add(context)
   }
 

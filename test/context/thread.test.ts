@@ -253,6 +253,37 @@ test('draining finishes what is in flight, tells the application, and takes no f
   await until(() => output.some(({ contextId, line }) => contextId === context.id && line === 'told'))
 })
 
+test('a drained end is put down to the reason it was drained for, unless it exits under a request or crashes', async (t) => {
+  const source = `export default (req, res) => {
+    if (req.url === '/exit') setTimeout(() => process.exit(3), 50)
+    else if (req.url === '/crash') setTimeout(() => { throw new Error('on purpose') }, 50)
+    else res.end('fine')
+  }`
+  for (const [path, reason] of [['/', 'age'], ['/exit', 'exit'], ['/crash', 'crash']] as const) {
+    const exits = record(t, 'tenantry:context:exit')
+    const context = startSource(t, source)
+    await context.ready
+    const asked = ask(context, path)
+    if (path === '/') await asked
+    context.drain('age')
+    const end = await context.ended
+    assert.deepEqual([end.reason, end.terminated, end.zombie], [reason, false, false])
+    assert.deepEqual(exits.filter(({ contextId }) => contextId === context.id).map((exit) => exit.reason), [reason])
+    await asked
+  }
+})
+
+test('whoever leases a context hears that it is condemned before its requests fail', async (t) => {
+  const context = startSource(t, HELLO)
+  await context.ready
+  const heard: string[] = []
+  context.onCondemned = (reason) => void heard.push(`${reason}: ${context.inFlight} in flight`)
+  const asked = ask(context, '/')
+  const end = await context.terminate('admin')
+  assert.deepEqual([heard, end.terminated], [['admin: 1 in flight'], true])
+  assert.equal((await asked).outcome, 'ERR_CONTEXT_EXITED')
+})
+
 test('a SIGTERM listener that closes its server ends the context as it would end a process', async (t) => {
   const context = startSource(t, `
     import http from 'node:http'

@@ -7,6 +7,8 @@ import type { Context, ContextEnd, ContextSpec, ContextState } from '../../src/c
 /** A context without a thread: a test says when it is ready, crashes or ends. */
 export class FakeContext implements Context {
   readonly id: number
+  /** By the house's clock. */
+  readonly bornAt: number
   readonly spec: ContextSpec
   readonly scoreboard = new Scoreboard()
   /** Requests that are open inside. */
@@ -20,14 +22,20 @@ export class FakeContext implements Context {
   drains = 0
   /** Does not end by itself when it is drained. */
   stubborn = false
+  /** Takes its time to end: a test says when, with exit(). */
+  lingers = false
+  /** Runs when its requests fail. */
+  onEnd: () => void = () => {}
+  #doomed: EndReason | undefined
   /** Outlives terminate(). */
   immortal = false
   #resolveReady: () => void = () => {}
   #rejectReady: (error: Error) => void = () => {}
   #resolveEnded: (end: ContextEnd) => void = () => {}
 
-  constructor(spec: ContextSpec, id: number) {
+  constructor(spec: ContextSpec, id: number, bornAt = 0) {
     this.spec = spec
+    this.bornAt = bornAt
     this.id = id
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve
@@ -59,17 +67,18 @@ export class FakeContext implements Context {
 
   failStart(message = 'boom'): void {
     const error = new TenantryError('ERR_START_FAILED', message)
-    this.#finish({ reason: 'startup', exitCode: 1, error, zombie: false })
+    this.#finish({ reason: 'startup', terminated: false, exitCode: 1, error, zombie: false })
   }
 
   crash(): void {
     const error = new TenantryError('ERR_CONTEXT_EXITED', 'it crashed')
-    this.#finish({ reason: 'crash', exitCode: 1, error, zombie: false })
+    this.#finish({ reason: 'crash', terminated: false, exitCode: 1, error, zombie: false })
   }
 
   exit(): void {
     const error = new TenantryError('ERR_CONTEXT_EXITED', 'it exited')
-    this.#finish({ reason: 'exit', exitCode: 0, error, zombie: false })
+    const reason = this.#doomed ?? this.#drained ?? 'exit'
+    this.#finish({ reason, terminated: this.#doomed !== undefined, exitCode: 0, error, zombie: false })
   }
 
   /** The thread of a zombie ended after all. */
@@ -77,9 +86,13 @@ export class FakeContext implements Context {
     if (this.state === 'zombie') this.state = 'exited'
   }
 
-  drain(): void {
+  onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
+  #drained: EndReason | undefined
+
+  drain(reason?: EndReason): void {
     this.drains++
     if (this.state !== 'serving') return
+    this.#drained = reason
     this.state = 'draining'
     this.#leaveWhenDone()
   }
@@ -101,7 +114,10 @@ export class FakeContext implements Context {
 
   async terminate(reason: EndReason, error?: TenantryError): Promise<ContextEnd> {
     this.terminations.push(reason)
-    this.#finish({ reason, exitCode: null, error, zombie: this.immortal })
+    this.onCondemned?.(reason, error ?? new TenantryError('ERR_CONTEXT_EXITED', 'it was ended'))
+    this.onEnd()
+    this.#doomed = reason
+    if (!this.lingers) this.#finish({ reason, terminated: true, exitCode: null, error, zombie: this.immortal })
     return await this.ended
   }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { TenantryError } from '../../src/errors.ts'
 import { settle } from './fake-clock.ts'
 import { codeOf, House, targetOf } from './house.ts'
+import type { FakeContext } from './fake-context.ts'
 
 const SITE = targetOf('a.test')
 
@@ -123,11 +124,11 @@ test('no more are born in a minute than maxStarts, and the refusal says when to 
 })
 
 test('a request waits no longer than queueTimeout, and a start that nobody waits for does not happen', async () => {
-  const house = new House({ maxStarting: 1, queueTimeout: 4000 })
+  const house = new House({ maxStarting: 1, queueTimeout: 1500 })
   const first = house.groups.acquire(targetOf('slow.test'))
   const second = house.groups.acquire(targetOf('next.test'))
   const codes = Promise.all([codeOf(() => first), codeOf(() => second)])
-  await house.clock.pass(4000)
+  await house.clock.pass(1500)
   assert.deepEqual(await codes, ['ERR_QUEUE_TIMEOUT', 'ERR_QUEUE_TIMEOUT'])
   house.last.becomeReady()
   await settle()
@@ -258,9 +259,10 @@ test('the request that reaches maxRequests is served, and the next one has a new
   const target = targetOf('a.test', { contextLimits: { maxRequests: 2 } })
   await house.visit(target)
   const last = await house.lease(target)
-  const old = house.last
+  const old = last.context as FakeContext
   old.open()
   assert.equal(old.drains, 0)
+  assert.equal(house.contexts.length, 2, 'the next context starts before anybody asks for it')
   const next = await house.lease(target)
   assert.notEqual(next.context, old)
   old.done()
@@ -363,12 +365,13 @@ test('a context over its memory limit is replaced softly, and far over it at onc
   soft.scoreboard.write(Cell.heapUsed, 1100)
   await house.clock.pass(1000)
   assert.deepEqual(soft.terminations, [])
-  assert.equal(house.state('a.test'), undefined)
+  assert.deepEqual([house.state('a.test'), house.contexts.length], ['starting', 2])
   soft.scoreboard.write(Cell.external, 1100)
   await house.clock.pass(1000)
   assert.deepEqual(soft.terminations, ['memory'])
+  assert.deepEqual(house.groups.stats().ends, { memory: 1 })
   lease.release(false)
-  assert.equal(house.groups.stats().list.length, 0)
+  assert.deepEqual(house.groups.stats().list.map(({ state }) => state), ['starting'])
 })
 
 test('a context whose event loop stands still is ended, one that beats is not', async () => {
@@ -397,12 +400,128 @@ test('a context over its CPU time is replaced softly, and a quarter over it at o
   assert.equal(house.state('a.test'), 'serving')
   context.cpu = 1000
   await house.clock.pass(500)
-  assert.deepEqual([house.state('a.test'), context.terminations], [undefined, []])
+  assert.deepEqual([house.state('a.test'), context.terminations], ['starting', []])
   context.cpu = 1250
   await house.clock.pass(500)
   assert.deepEqual(context.terminations, ['cpu'])
   assert.deepEqual(house.groups.stats().evictions, { cpu: 1 })
+  assert.deepEqual(house.groups.stats().ends, { cpu: 1 })
   lease.release(false)
+})
+
+test('the replacement of a context that is in use starts at once, and who waited for the old one keeps his place', async () => {
+  const house = new House({ queueTimeout: 60_000 })
+  const target = targetOf('a.test', { contextLimits: { maxAge: 10_000 }, groupLimits: { maxInFlight: 1 } })
+  const held = await house.lease(target)
+  const old = house.last
+  old.open()
+  const waiting = house.groups.acquire(target)
+  await house.clock.pass(10_500)
+  assert.equal(house.contexts.length, 2)
+  old.done()
+  held.release(true)
+  const second = await waiting
+  assert.equal(second.context, old, 'it need not wait for a start')
+  house.last.becomeReady()
+  await settle()
+  const third = house.groups.acquire(target)
+  assert.ok(!(third instanceof Promise), 'the new one serves before the old one is gone')
+  assert.equal(third.context, house.last)
+  second.release(true)
+  third.release(true)
+  await house.clock.pass(200)
+  assert.deepEqual([old.state, old.terminations], ['exited', []])
+  assert.deepEqual(house.groups.stats().ends, { age: 1 })
+})
+
+test('nothing is started in the place of a context that nobody asked for within a minute', async () => {
+  const house = new House()
+  const asked = await house.visit(targetOf('a.test', { contextLimits: { maxAge: 100_000 } }))
+  await house.clock.pass(101_000)
+  assert.equal(asked.gone, true)
+  assert.equal(house.contexts.length, 1)
+})
+
+test('a replacement takes nobody his place, and nothing when starts are too many', async () => {
+  for (const caps of [{ maxContexts: 2, maxGroups: 2 }, { maxStarts: 2 }]) {
+    const house = new House(caps)
+    const neighbour = await house.visit(targetOf('b.test'))
+    await house.lease(targetOf('a.test', { contextLimits: { maxRequests: 1 } }))
+    await settle()
+    assert.equal(neighbour.gone, false)
+    assert.equal(house.contexts.length, 2)
+  }
+})
+
+test('a replacement that cannot start is a failed group, with its back-off, and nobody else is told', async () => {
+  const house = new House()
+  const target = targetOf('a.test', { contextLimits: { maxRequests: 1 } })
+  await house.visit(target)
+  house.last.failStart()
+  await settle()
+  assert.equal(house.state('a.test'), 'failed')
+  assert.equal(await codeOf(() => house.groups.acquire(target)), 'ERR_GROUP_BACKOFF')
+})
+
+test('a context that broke the protocol is leased to nobody from that moment, and who waited gets the next one', async () => {
+  const house = new House()
+  const target = targetOf('a.test', { groupLimits: { maxInFlight: 1 } })
+  await house.visit(target)
+  const held = await house.lease(target)
+  const waiting = house.groups.acquire(target)
+  const bad = house.last
+  bad.lingers = true
+  void bad.terminate('protocol', new TenantryError('ERR_PROTOCOL', 'nonsense'))
+  held.release(true)
+  assert.equal(bad.gone, false)
+  await settle()
+  assert.equal(house.contexts.length, 2)
+  house.last.becomeReady()
+  assert.equal((await waiting).context, house.last)
+  bad.exit()
+  await settle()
+  assert.deepEqual(house.groups.stats().ends, { protocol: 1 })
+})
+
+test('when a context is ended, those who wait for a slot in it are not given to it', async () => {
+  const house = new House()
+  const target = targetOf('a.test', { contextLimits: { deadlockTimeout: 2000 }, groupLimits: { maxInFlight: 1 } })
+  await house.visit(target)
+  const held = await house.lease(target)
+  const waiting = house.groups.acquire(target)
+  // What the relay does when its context ends.
+  house.last.onEnd = () => held.release(false)
+  await house.clock.pass(3000)
+  assert.equal(house.contexts.length, 2)
+  house.last.becomeReady()
+  assert.equal((await waiting).context, house.last)
+})
+
+test('every end is counted under its reason, whoever ended it', async () => {
+  const house = new House()
+  for (const [host, end] of [['exit', 'exit'], ['crash', 'crash']] as const) {
+    const context = await house.visit(targetOf(host))
+    context[end]()
+  }
+  await house.visit(targetOf('admin'))
+  await house.groups.evict('admin')
+  const broken = codeOf(() => house.groups.acquire(targetOf('broken')))
+  await settle()
+  house.last.failStart()
+  await broken
+  assert.deepEqual(house.groups.stats().ends, { exit: 1, crash: 1, admin: 1, startup: 1 })
+})
+
+test('starts that hang hold the others for two seconds at most', async () => {
+  const house = new House({ maxStarting: 2, queueTimeout: 60_000 })
+  const waiting = ['hangs', 'hangs too', 'quick', 'quicker'].map((host) => house.groups.acquire(targetOf(host)))
+  await house.clock.pass(1500)
+  assert.equal(house.contexts.length, 2)
+  await house.clock.pass(1000)
+  assert.equal(house.contexts.length, 4)
+  house.contexts[2]?.becomeReady()
+  ;(await waiting[2])?.release(true)
+  assert.equal(house.groups.stats().contexts.starting, 3)
 })
 
 test('old contexts are replaced around maxAge, some earlier than others', async () => {

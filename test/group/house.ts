@@ -50,7 +50,7 @@ export class House {
       random: () => 0.5,
       createContext: (spec) => {
         if (this.refusal !== undefined) throw this.refusal
-        const context = new FakeContext(spec, this.contexts.length + 1)
+        const context = new FakeContext(spec, this.contexts.length + 1, this.clock.now())
         this.contexts.push(context)
         return context
       },

@@ -2,6 +2,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Lease } from '../../src/group/lease.ts'
+import { SLOW_START } from '../../src/group/headcount.ts'
 import { settle } from '../group/fake-clock.ts'
 import type { FakeContext } from '../group/fake-context.ts'
 import { House, targetOf } from '../group/house.ts'
@@ -71,7 +72,9 @@ class Model {
     const { alive } = house
     const zombies = house.contexts.filter(({ state }) => state === 'zombie').length
     assert.ok(alive.length + zombies <= CAPS.maxContexts, `${alive.length} contexts alive and ${zombies} zombies`)
-    assert.ok(alive.filter(({ state }) => state === 'starting').length <= CAPS.maxStarting)
+    // Slow ones are let go of at the supervisor's next look.
+    const young = alive.filter(({ state, bornAt }) => state === 'starting' && house.clock.now() - bornAt < SLOW_START)
+    assert.ok(young.length <= CAPS.maxStarting)
     const stats = house.groups.stats()
     const table = stats.list.filter(({ segment }) => segment !== undefined)
     assert.ok(table.length <= CAPS.maxGroups)
