@@ -1,7 +1,8 @@
 /**
  * Runs the compiled tests: `node test/run.mjs [filter…] [node options…]`.
  * A filter is a part of a test file's path: `label/`, `architecture`.
- * `--concurrency=N` files at once, `--time-limit=SECONDS` for each of them.
+ * `--concurrency=N` files at once, `--time-limit=SECONDS` for each of them;
+ * `--quiet` leaves out what passing files say.
  *
  * Each file is a process with a group of its own, since `node --test` neither
  * ends a file that hangs (from Node 24 on) nor what such a file has started.
@@ -16,7 +17,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const built = process.env.TENANTRY_TEST_FOLDER ?? join(root, 'build', 'test')
 const args = process.argv.slice(2)
 const filters = args.filter((argument) => !argument.startsWith('--'))
-const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency|time-limit)=/.test(argument))
+const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency=|time-limit=|quiet$)/.test(argument))
+const quiet = args.includes('--quiet')
 // Many files start worker threads or servers of their own: more files than processors is only noise.
 const concurrency = numberOption('concurrency', Math.max(1, Math.min(4, availableParallelism())))
 const timeLimit = numberOption('time-limit', 240)
@@ -33,6 +35,8 @@ const files = entries
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
   .filter((file) => filters.length === 0 || filters.some((filter) => file.split(sep).join('/').includes(filter)))
   .sort()
+  // By far the longest: begun last, one processor would work and the others wait.
+  .sort((a, b) => Number(b.includes('hostile')) - Number(a.includes('hostile')))
 
 // A filter with a slip in it must not look like success.
 if (files.length === 0) fail(`no test file matches ${filters.map((filter) => JSON.stringify(filter)).join(', ')}`)
@@ -97,6 +101,7 @@ async function runFile(file) {
     totals.fail++
   }
   if (fault !== undefined || reported > 0) failed.push(fault === undefined ? file : `${file}: ${fault}`)
+  else if (quiet) return
   const seconds = ((performance.now() - since) / 1000).toFixed(1)
   console.log(`${said.trimEnd()}\n${fault === undefined ? `  ${file} (${seconds} s)` : `✖ ${file} ${fault} (${seconds} s)`}\n`)
 }

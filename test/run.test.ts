@@ -27,13 +27,13 @@ const CHILD = `
   test('starts a child', () => {})`
 
 /** Runs the runner over two files: one that is fine, and `source`. */
-async function run(t: TestContext, source: string): Promise<Run> {
+async function run(t: TestContext, source: string, ...options: string[]): Promise<Run> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tenantry-run-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(path.join(folder, 'package.json'), '{ "type": "module" }')
   writeFileSync(path.join(folder, 'fine.test.js'), FINE)
   writeFileSync(path.join(folder, 'other.test.js'), source)
-  const child = spawn(process.execPath, ['test/run.mjs', '--time-limit=2', '--concurrency=2'], {
+  const child = spawn(process.execPath, ['test/run.mjs', '--time-limit=2', '--concurrency=2', ...options], {
     env: { ...process.env, TENANTRY_TEST_FOLDER: folder, NODE_TEST_CONTEXT: undefined }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.after(() => child.kill('SIGKILL'))
@@ -60,6 +60,13 @@ test('the closing lines count the tests of all files', async (t) => {
   const { code, said } = await run(t, `import test from 'node:test'; test('one', () => {}); test('two', { skip: true }, () => {})`)
   assert.equal(code, 0, said)
   assert.match(said, /ℹ tests 3\nℹ suites 0\nℹ pass 2\nℹ fail 0\nℹ cancelled 0\nℹ skipped 1\nℹ todo 0\nℹ duration_ms [\d.]+\n$/)
+})
+
+test('a quiet run says what fails and how many passed, and nothing of files that pass', async (t) => {
+  const { code, said } = await run(t, `import test from 'node:test'; test('is wrong', () => { throw new Error('on purpose') })`, '--quiet')
+  assert.equal(code, 1)
+  assert.match(said, /on purpose[^]*failing files[^]*other\.test\.js\n[^]*ℹ pass 1\nℹ fail 1\n/)
+  assert.doesNotMatch(said, /is fine|fine\.test\.js/)
 })
 
 test('a test that fails and a file that breaks off are named, and fail the run', async (t) => {

@@ -1,15 +1,17 @@
 /**
  * The whole suite on every line of Node that is supported:
  * `node test/matrix/run.mjs [node20 node22 …] [filter…] [options of test/run.mjs…]`.
- * The compiled tests are there already; the binaries are installed when they are missing.
+ * Only lint and types are left out, which are the same on each: the compiled tests are there already.
+ * The binaries are installed when they are missing or others than package.json names; without one nothing runs.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
-const known = Object.keys(JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).dependencies)
+const wanted = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).dependencies
+const known = Object.keys(wanted)
 const args = process.argv.slice(2)
 const chosen = known.filter((name) => args.includes(name))
 const names = chosen.length > 0 ? chosen : known
@@ -20,7 +22,7 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   fail(`the binaries in test/matrix/package.json are for linux-x64, and this is ${process.platform}-${process.arch}`)
 }
 
-if (!known.every((name) => existsSync(join(bin(name), 'node')))) {
+if (!known.every(isInstalled)) {
   console.log(`installing ${known.join(', ')} in test/matrix`)
   // By npm's own file where npm runs this, since the name alone may be a shell's.
   const npm = process.env.npm_execpath
@@ -28,14 +30,16 @@ if (!known.every((name) => existsSync(join(bin(name), 'node')))) {
   const { status } = npm === undefined
     ? spawnSync('npm', install, { cwd: folder, stdio: 'inherit' })
     : spawnSync(process.execPath, [npm, ...install], { cwd: folder, stdio: 'inherit' })
-  if (status !== 0) fail('the binaries could not be installed')
+  const missing = known.filter((name) => !isInstalled(name)).map((name) => `${name} (${wanted[name]})`)
+  if (status !== 0 || missing.length > 0) {
+    fail(`NOTHING WAS TESTED: npm could not install ${missing.join(', ') || known.join(', ')}; what npm says is above`)
+  }
 }
 
 const results = []
 for (const name of names) {
   const node = join(bin(name), 'node')
-  const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim()
-  if (!version) fail(`${node} does not run`)
+  const version = versionOf(name)
   console.log(`\n== ${version}\n`)
   const started = performance.now()
   const { status, signal } = spawnSync(node, ['test/run.mjs', ...rest], {
@@ -50,6 +54,15 @@ for (const name of names) {
 console.log()
 for (const { version, passed, seconds } of results) console.log(`${passed ? '✔' : '✖'} ${version} (${seconds} s)`)
 process.exitCode = results.length === names.length && results.every(({ passed }) => passed) ? 0 : 1
+
+/** What the binary says of itself; undefined where there is none that runs. */
+function versionOf(name) {
+  return spawnSync(join(bin(name), 'node'), ['--version'], { encoding: 'utf8' }).stdout?.trim()
+}
+
+function isInstalled(name) {
+  return versionOf(name) === `v${wanted[name].split('@').at(-1)}`
+}
 
 function fail(message) {
   console.error(`test/matrix/run.mjs: ${message}`)
