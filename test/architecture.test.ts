@@ -49,7 +49,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const FRAMEWORKS = ['fastify', 'koa', 'hono', '@hono/node-server', 'express', 'fastify-plugin']
 
 /** What every tenant pays for: modules and bytes of source that a fresh context loads. Tighten, never loosen lightly. */
-const BOOT_BUDGET = { modules: 22, bytes: 82_500 }
+const BOOT_BUDGET = { modules: 22, bytes: 86_000 }
 
 const files = readTree('src')
 const folders = Object.keys(TABLE)

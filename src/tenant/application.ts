@@ -1,6 +1,7 @@
 import http from 'node:http'
 import { Flag } from '../wire/frames.ts'
 import { nodeHandler } from './fetch.ts'
+import { seemListening } from './listen.ts'
 import { builtInConnectionListener } from './node-internals.ts'
 import type { ClientConnection } from './connection.ts'
 import type { Exchange } from './exchange.ts'
@@ -27,7 +28,10 @@ export async function fromExports(exported: unknown, wanted: Wanted, lifecycle: 
       return fromHandler('fetch', nodeHandler((request, context) => candidate.fetch(request, process.env, context), lifecycle))
     }
     if (wanted === 'fetch') continue
-    if (candidate instanceof http.Server) return fromServer('node', candidate as http.Server)
+    if (candidate instanceof http.Server) {
+      seemListening(candidate as http.Server)
+      return fromServer('node', candidate as http.Server)
+    }
     if (typeof candidate === 'function') return fromHandler('node', candidate as NodeHandler)
     // Koa: its handler is made by callback().
     if (hasMethod(candidate, 'callback') && hasMethod(candidate, 'use')) {

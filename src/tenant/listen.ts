@@ -28,7 +28,7 @@ export function interceptListen(onListen: (server: http.Server) => void): void {
   const listen = net.Server.prototype.listen as (this: net.Server, ...args: unknown[]) => net.Server
   net.Server.prototype.listen = function (this: ServerInternals, ...args: unknown[]): net.Server {
     if (!servesHttp(this)) return listen.apply(this, args)
-    if (this._handle !== null && this._handle !== undefined) {
+    if (this._handle !== null && this._handle !== undefined && !unasked.delete(this)) {
       throw Object.assign(new Error('Listen method has been called more than once without closing.'), {
         code: 'ERR_SERVER_ALREADY_LISTEN',
       })
@@ -50,6 +50,17 @@ export function interceptListen(onListen: (server: http.Server) => void): void {
 function servesHttp(server: net.Server): boolean {
   return server instanceof http.Server || server.listenerCount('request') > 0
 }
+
+/** An exported server need not listen; its `close()` shall wait for its requests as if it did. */
+export function seemListening(server: http.Server): void {
+  const internals = server as unknown as ServerInternals
+  if (internals._handle !== null && internals._handle !== undefined) return
+  internals._handle = fakeHandle(internals, addressOf([]))
+  unasked.add(server)
+}
+
+/** Servers that seem to listen and may still be told to. */
+const unasked = new WeakSet<object>()
 
 function addressOf(args: readonly unknown[]): { address: string; port: number } {
   const first = args[0]

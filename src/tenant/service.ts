@@ -31,6 +31,9 @@ export class Service implements FrontListener, ExchangeTotals {
   #mounts: LoadRequest['mounts'] = []
   #inFlight = 0
   #draining = false
+  /** It listens for the word that it is to end: it ends itself. */
+  #told = false
+  #serversClosed = false
 
   constructor(carrier: Carrier, scoreboard: Scoreboard, liveness: Liveness) {
     this.#scoreboard = scoreboard
@@ -82,9 +85,15 @@ export class Service implements FrontListener, ExchangeTotals {
     exchange.begin(head)
   }
 
-  /** No request will follow: finish, tell the application as a process manager would, and end. */
+  /**
+   * No request will follow. The application hears it at once, as from a process manager: only it can end its event
+   * streams and its WebSockets. Without a listener, what is in flight goes on to its end.
+   */
   onDrain(): void {
     this.#draining = true
+    this.#told = process.listenerCount('SIGTERM') > 0
+    // As behind a real signal: what a listener throws is uncaught.
+    process.nextTick(() => (process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', 15))
     if (this.#inFlight === 0) this.#finish()
   }
 
@@ -100,7 +109,9 @@ export class Service implements FrontListener, ExchangeTotals {
     this.#scoreboard.add(Cell.bytesIn, bytesIn)
     this.#scoreboard.add(Cell.bytesOut, bytesOut)
     this.#scoreboard.write(Cell.lastActivity, Date.now())
-    if (this.#draining && this.#inFlight === 0) this.#finish()
+    if (this.#inFlight > 0) return
+    if (this.#draining) this.#finish()
+    else if (this.#serversClosed) this.#liveness.unref()
   }
 
   #connect(facts: ConnectionFacts, number: number | undefined): ClientConnection {
@@ -119,15 +130,18 @@ export class Service implements FrontListener, ExchangeTotals {
   /** The application stopped listening: without other work of its own, the thread ends as a process would. */
   #onServerClosed(): void {
     if (this.#applications.some(({ server }) => server?.listening === true)) return
-    this.#liveness.unref()
+    this.#serversClosed = true
+    // Another mount's application may have none that could be closed.
+    if (this.#inFlight === 0) this.#liveness.unref()
   }
 
   #finish(): void {
     this.channel.flush()
     this.#lifecycle.settled().then(
       () => {
-        // What it would hear from a process manager; without a listener the default is to end.
-        if (!process.emit('SIGTERM', 'SIGTERM')) process.exit()
+        // One that was told ends when its own work is done; without a listener the default is to end.
+        if (this.#told) this.#liveness.unref()
+        else process.exit()
       },
       () => process.exit(1),
     )

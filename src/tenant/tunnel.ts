@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import http from 'node:http'
+import { countConnection } from './listen.ts'
 import type { Application } from './application.ts'
 import type { ClientConnection, ConnectionOwner } from './connection.ts'
 import type { ExchangeTotals } from './exchange.ts'
@@ -15,15 +16,19 @@ export class Tunnel implements RequestListener, ConnectionOwner {
   readonly #stream: TenantStream
   readonly #connection: ClientConnection
   readonly #totals: ExchangeTotals
+  readonly #server: http.Server | undefined
   #bytesIn = 0
   #bytesOut = 0
   #unread = 0
   #over = false
 
-  private constructor(stream: TenantStream, connection: ClientConnection, totals: ExchangeTotals) {
+  private constructor(stream: TenantStream, connection: ClientConnection, totals: ExchangeTotals, server: http.Server | undefined) {
     this.#stream = stream
     this.#connection = connection
     this.#totals = totals
+    this.#server = server
+    // `server.close()` waits for it, as it waits for upgraded sockets.
+    if (server !== undefined) countConnection(server, 1)
     connection.owner = this
     connection.once('close', () => this.#end())
     stream.listener = this
@@ -37,7 +42,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     application: Application,
     totals: ExchangeTotals,
   ): void {
-    new Tunnel(stream, connection, totals)
+    new Tunnel(stream, connection, totals, application.server)
     // An empty head tells the front that the stream is a tunnel from here on.
     stream.head('')
     const event = head.method === 'CONNECT' ? 'connect' : 'upgrade'
@@ -107,6 +112,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
   #end(): void {
     if (this.#over) return
     this.#over = true
+    if (this.#server !== undefined) countConnection(this.#server, -1)
     this.#totals.ended(this.#bytesIn, this.#bytesOut)
   }
 }
