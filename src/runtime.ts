@@ -3,29 +3,28 @@ import { startThread } from './context/thread.ts'
 import { describeDirectory } from './describe.ts'
 import { TenantryError } from './errors.ts'
 import { publish } from './events.ts'
+import { explainRequest } from './explain.ts'
 import { Groups } from './group/groups.ts'
-import { openSource } from './group/tenant-source.ts'
 import { Dispatcher } from './http/dispatch.ts'
-import { Hooks } from './http/hooks.ts'
-import { keepsKey, Resolver } from './http/resolve.ts'
+import { keepsKey } from './http/resolve.ts'
 import { listen } from './http/server.ts'
 import { ServerEnd } from './http/server-end.ts'
-import { createAllowList } from './label/allow.ts'
-import { createLabel } from './label/expand.ts'
 import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
-import { checkOption, resolveOptions } from './options.ts'
+import { resolveOptions } from './options.ts'
+import { openDirectory, openResolver } from './resolving.ts'
 import { StateMachine } from './state.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { SourceDescription } from './describe.ts'
+import type { AskedRequest, Explanation } from './explain.ts'
 import type { CloseCount, GroupsStats } from './group/group-stats.ts'
 import type { GroupTarget } from './group/lease.ts'
 import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
 import type { PeerInfo } from './http/fetch-source.ts'
+import type { Resolver } from './http/resolve.ts'
 import type { ListenOptions } from './http/server.ts'
-import type { LabelSettings } from './label/request-facts.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
 import type { Transitions } from './state.ts'
 
@@ -113,13 +112,9 @@ export async function describeTenants(options: RuntimeOptions, port: number): Pr
   return await describeDirectory(openDirectory(resolved), resolved, port)
 }
 
-function openDirectory(options: ResolvedOptions): TenantDirectory {
-  const settings: LabelSettings = { ...options, environment: process.env }
-  return openSource(options.tenants, {
-    ...options,
-    createLabel: (spec) => createLabel(spec, settings),
-    checkLimit: checkOption,
-  })
+/** How a request would be resolved, without starting anything: `tenantry explain`. */
+export async function explain(options: RuntimeOptions, port: number, asked: AskedRequest): Promise<Explanation> {
+  return await explainRequest(resolveOptions(options), port, asked)
 }
 
 class TenantRuntime implements Runtime {
@@ -139,7 +134,7 @@ class TenantRuntime implements Runtime {
     // Not before: a runtime that cannot be made must leave no subscriber behind.
     const logger = openLogger(options.logger)
     this.#stopLog = logger === undefined ? () => {} : startLog(logger)
-    this.#resolver = this.#openResolver()
+    this.#resolver = openResolver(this.#directory, this.options)
     this.#groups = new Groups({
       ...options,
       clock: systemClock,
@@ -211,7 +206,7 @@ class TenantRuntime implements Runtime {
 
   async refresh(): Promise<DirectoryChange> {
     const change = await this.#directory.refresh()
-    this.#resolver = this.#openResolver()
+    this.#resolver = openResolver(this.#directory, this.options)
     await Promise.all(this.#groups.targets().map((target) => this.#refreshGroup(target)))
     return change
   }
@@ -222,7 +217,7 @@ class TenantRuntime implements Runtime {
 
   async reload(label: string): Promise<boolean> {
     await this.#directory.refresh()
-    this.#resolver = this.#openResolver()
+    this.#resolver = openResolver(this.#directory, this.options)
     const targets = this.#groups.targets().filter((target) => target.key === label || target.label === label)
     await Promise.all(targets.map((target) => this.#renew(target)))
     return targets.length > 0
@@ -272,16 +267,6 @@ class TenantRuntime implements Runtime {
     return report
   }
 
-  #openResolver(): Resolver {
-    const patterns = this.#directory.patterns()
-    return new Resolver({
-      directory: this.#directory,
-      allowList: createAllowList(this.options.allowedHosts ?? patterns ?? []),
-      serverName: this.options.serverName,
-      hooks: openHooks(this.options),
-    })
-  }
-
   /** After a change of the source: a group whose tenant changed is reloaded, and goes on as it was if that fails. */
   async #refreshGroup(target: GroupTarget): Promise<void> {
     const { host, label, pattern, tenant } = target
@@ -305,11 +290,6 @@ class TenantRuntime implements Runtime {
       await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
     }
   }
-}
-
-function openHooks({ dispatch, access, queueTimeout }: ResolvedOptions): Hooks | undefined {
-  const isUsed = dispatch !== undefined || access !== undefined
-  return isUsed ? new Hooks({ dispatch, access, queueTimeout, clock: systemClock }) : undefined
 }
 
 /** Threads have priorities of their own on Linux only. */

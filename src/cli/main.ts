@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { systemClock } from '../clock.ts'
 import { openLogger } from '../ops/logger.ts'
-import { createRuntime, describeTenants } from '../runtime.ts'
+import { createRuntime, describeTenants, explain } from '../runtime.ts'
 import { run } from './program.ts'
 import { EXIT } from './world.ts'
 
@@ -19,6 +19,7 @@ const { code, stuck } = await run(process.argv.slice(2), {
   openLogger,
   createRuntime,
   describe: describeTenants,
+  explain,
 })
 
 // A thread that cannot be ended also hangs process.exit(): only a signal with its default effect ends this process.

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { TenantryError } from '../errors.ts'
 import { check } from './check.ts'
+import { addRequestFlags, explain, readRequest, REQUEST_FLAGS } from './explain.ts'
 import { addFlags, FLAGS, readFlags } from './flags.ts'
 import { serve } from './serve.ts'
 import { suggestion } from '../nearest.ts'
@@ -16,6 +17,8 @@ Signals: SIGTERM and SIGINT drain, a second one forces; SIGHUP reads the configu
 
 const TARGET =
   'a folder whose sub-folders are tenants named after their hosts, or a configuration file (.json, .mjs, .js)'
+
+const URL_TEXT = 'the request: http://host/path, https://host/path or host/path'
 
 /** Runs one command line (without node and the script) and says how the process should end. */
 export async function run(argv: readonly string[], world: World): Promise<Outcome> {
@@ -36,7 +39,14 @@ export async function run(argv: readonly string[], world: World): Promise<Outcom
     .action(async (target: string | undefined, given: Record<string, unknown>) => {
       outcome = await check(target, readFlags(given), given['json'] === true, world)
     })
-  for (const command of [program, serveCommand, checkCommand]) {
+  const explainCommand = program.command('explain').description('show how a request would be resolved, and start nothing')
+  addRequestFlags(addFlags(explainCommand.argument('<url>', URL_TEXT).argument('[dir|config]', TARGET)))
+    .option('--json', 'for machines')
+    .addHelpText('after', UNITS)
+    .action(async (url: string, target: string | undefined, given: Record<string, unknown>) => {
+      outcome = await explain(target, readFlags(given), readRequest(url, given), given['json'] === true, world)
+    })
+  for (const command of [program, serveCommand, checkCommand, explainCommand]) {
     command
       .exitOverride()
       .showSuggestionAfterError(false)
@@ -80,10 +90,11 @@ function describe(error: CommanderError, argv: readonly string[]): string {
       suggestion(word.split('=', 1)[0] as string, [
         ...FLAGS.map(({ long }) => long),
         ...(argv[0] === 'check' ? ['--json'] : []),
+        ...(argv[0] === 'explain' ? ['--json', ...REQUEST_FLAGS] : []),
       ])
     )
   }
-  return error.code === 'commander.unknownCommand' ? message + suggestion(word, ['serve', 'check', 'help']) : message
+  return error.code === 'commander.unknownCommand' ? message + suggestion(word, ['serve', 'check', 'explain', 'help']) : message
 }
 
 function say(world: World, text: string): void {

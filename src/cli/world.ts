@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { Clock } from '../clock.ts'
 import type { SourceDescription } from '../describe.ts'
+import type { AskedRequest, Explanation } from '../explain.ts'
 import type { Logger, LoggerOption } from '../ops/logger.ts'
 import type { ResolvedOptions, RuntimeOptions } from '../options.ts'
 
@@ -42,6 +43,8 @@ export interface World {
   createRuntime(options: RuntimeOptions): ServedRuntime
   /** What the tenant source holds, resolved; labels are those of requests to `port`. Starts nothing. */
   describe(options: RuntimeOptions, port: number): Promise<SourceDescription>
+  /** How a request to a server on `port` would be resolved. Starts nothing. */
+  explain(options: RuntimeOptions, port: number, asked: AskedRequest): Promise<Explanation>
 }
 
 /** How the command ended. `stuck`: a thread cannot be ended, so that only a signal ends the process. */

@@ -1,11 +1,10 @@
 import { TenantryError } from '../errors.ts'
 import { cutText, dispatchTracing } from '../events.ts'
-import { readFacts } from '../label/head.ts'
-import { forwardedFacts } from '../label/trust.ts'
 import { replyWithError } from './error-reply.ts'
 import { readExtendedConnect } from './extended-connect.ts'
 import { FetchPassage } from './fetch.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
+import { clientOf, factsOf } from './head-facts.ts'
 import { Passage, publishRefusal } from './passage.ts'
 import { closeWithConnection } from './pipelined.ts'
 import { bodyConsumed, bodyTooLarge } from './body-facts.ts'
@@ -111,25 +110,9 @@ export class Dispatcher {
 
   #resolve(passage: Passage<RequestSource>): Route | Promise<Route> {
     const { req } = passage
-    const { socket } = req
-    const encrypted = socket.encrypted === true
-    const client = this.#settings.trust(
-      { clientAddress: socket.remoteAddress ?? '', clientPort: socket.remotePort, encrypted },
-      req.rawHeaders,
-    )
+    const client = clientOf(req, this.#settings.trust)
     passage.client = client
-    const facts = readFacts({
-      method: req.method as string,
-      url: req.url as string,
-      rawHeaders: req.rawHeaders,
-      httpVersionMajor: req.httpVersionMajor,
-      httpVersionMinor: req.httpVersionMinor,
-      // A Unix socket has no port: it counts as the scheme's own.
-      acceptingPort: socket.localPort ?? (encrypted ? 443 : 80),
-      encrypted,
-      authority: req.httpVersionMajor === 2 ? req.authority : undefined,
-    })
-    return this.#settings.resolver().resolve(forwardedFacts(facts, client), client)
+    return this.#settings.resolver().resolve(factsOf(req, client), client)
   }
 
   #acquire(passage: Passage<RequestSource>, route: Route): void {

@@ -49,10 +49,15 @@ export class Resolver {
     return facts.host ?? this.#ownHost
   }
 
+  /** The rule that allows a host, if one does. */
+  ruleOf(host: string): string | undefined {
+    return this.#settings.allowList.match(host)
+  }
+
   /** Answers at once unless the tenant source or a hook has to be asked. */
   resolve(facts: RequestFacts, client: ClientFacts): Route | Promise<Route> {
     const host = this.hostOf(facts)
-    if (this.#settings.allowList.match(host) === undefined) {
+    if (this.ruleOf(host) === undefined) {
       throw new TenantryError('ERR_HOST_NOT_ALLOWED', `The host '${cutText(host)}' is not allowed; see allowedHosts`)
     }
     const { hooks } = this.#settings

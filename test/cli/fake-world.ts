@@ -134,6 +134,7 @@ export function fakeWorld(cwd: string, { env = {}, description, prepare }: FakeW
     async describe(options) {
       return { tenants: [], problems: [], ...description, options: resolveOptions(options) }
     },
+    explain: async () => await Promise.reject(new Error('nothing to explain')),
     async asked(call) {
       const runtime = runtimes[0] as FakeRuntime
       if (!runtime.calls.includes(call)) await once(runtime.events, call)

@@ -1,0 +1,105 @@
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { run } from '../../src/cli/program.ts'
+import type { AskedRequest, Explanation } from '../../src/explain.ts'
+import { fakeWorld, makeFolder, type FakeWorld } from './fake-world.ts'
+import type { TestContext } from 'node:test'
+
+const MB = 1024 ** 2
+
+const SERVED: Explanation = {
+  request: { method: 'GET', url: '/blog/1', clientAddress: '127.0.0.1', encrypted: true },
+  host: 'a.example.test',
+  allowedBy: '*.example.test',
+  dispatch: { applicationGroup: 'beta' },
+  tenant: { pattern: '*.example.test', kind: 'auto', directory: '/srv/a' },
+  mount: { path: '/blog', entry: '/srv/a/blog.mjs' },
+  applicationGroup: { name: 'beta', key: 'function:beta 1', by: 'dispatch' },
+  processGroup: { name: '', by: 'global' },
+  limits: {
+    startupTimeout: 30_000, memoryLimit: 256 * MB, deadlockTimeout: 0, cpuTimeLimit: 0, maxRequests: 0, maxAge: 0,
+    terminateTimeout: 2000, handlerTimeout: 60_000, idleTimeout: 0, bodyLimit: 0, maxInFlight: 9, maxQueue: 1,
+  },
+  problem: null,
+  refusal: null,
+}
+
+const REFUSED: Explanation = {
+  ...SERVED,
+  allowedBy: null, dispatch: null, tenant: null, mount: null, applicationGroup: null, processGroup: null, limits: null,
+  problem: { pattern: 'a.example.test', message: 'no entry' },
+  refusal: { status: 421, code: 'ERR_HOST_NOT_ALLOWED', message: 'The host is not allowed' },
+}
+
+function worldOf(t: TestContext, explanation: Explanation): FakeWorld & { readonly asked: (string | AskedRequest)[] } {
+  const asked: (string | AskedRequest)[] = []
+  const world = fakeWorld(makeFolder(t, { 'tenants/x': '' }))
+  return Object.assign(world, {
+    asked,
+    explain: async (_: unknown, port: number, request: AskedRequest) => {
+      asked.push(`${port}`, request)
+      return await Promise.resolve(explanation)
+    },
+  })
+}
+
+test('a request that would be served is explained line by line, exit code 0', async (t) => {
+  const world = worldOf(t, SERVED)
+  assert.deepEqual(await run(['explain', 'https://a.example.test/blog/1', '--port', '81'], world), { code: 0, stuck: false })
+  assert.deepEqual(world.out.join('').split('\n'), [
+    'request     GET /blog/1 from 127.0.0.1 over TLS',
+    'host        a.example.test',
+    'allowed by  *.example.test',
+    'dispatch    {"applicationGroup":"beta"}',
+    'tenant      *.example.test in /srv/a, kind auto',
+    'mount       /blog is /srv/a/blog.mjs',
+    'group       beta, by the dispatch hook; its key: function:beta 1',
+    'process     this one, by %{GLOBAL}',
+    'limits      startupTimeout 30s, memoryLimit 256mb, deadlockTimeout off, cpuTimeLimit off, maxRequests off, maxAge off, '
+      + 'terminateTimeout 2s, handlerTimeout 1m, idleTimeout off, bodyLimit off, maxInFlight 9, maxQueue 1',
+    "answer      the application's",
+    '',
+  ])
+  assert.deepEqual(world.asked[0], '81')
+})
+
+test('a refusal is explained, too, and is exit code 1', async (t) => {
+  const world = worldOf(t, REFUSED)
+  assert.deepEqual(await run(['explain', 'a.example.test', 'tenants'], world), { code: 1, stuck: false })
+  assert.deepEqual(world.out.join('').split('\n').slice(2), [
+    'problem     a.example.test: no entry',
+    'answer      421 ERR_HOST_NOT_ALLOWED: The host is not allowed',
+    '',
+  ])
+})
+
+test('--json prints the same for machines', async (t) => {
+  const world = worldOf(t, REFUSED)
+  assert.equal((await run(['explain', 'a.example.test', '--json'], world)).code, 1)
+  assert.deepEqual(JSON.parse(world.out.join('')), REFUSED)
+})
+
+test('method, headers and client address are those of the flags', async (t) => {
+  const world = worldOf(t, SERVED)
+  await run(['explain', 'a.test', '--method', 'POST', '--header', 'X-Beta: 1', '--header', 'Cookie:a=b', '--client', '::1'], world)
+  assert.deepEqual(world.asked[1], { url: 'a.test', method: 'POST', rawHeaders: ['X-Beta', '1', 'Cookie', 'a=b'], clientAddress: '::1' })
+})
+
+for (const [args, message] of [
+  [[], /missing required argument 'url'/],
+  [['a.test', '--header', 'X-Beta'], /--header is 'X-Beta'; write/],
+  [['a.test', '--header', 'X-Beta: 1\r\nHost: b'], /--header is/],
+  [['a.test', '--client', 'home'], /--client is 'home'; write an IP address/],
+  [['a.test', '--method', 'get it'], /--method is 'get it'/],
+  [['a.test', '--heder', 'x'], /did you mean --header\?/],
+  [['a.test', '--max-group', '1'], /did you mean --max-groups\?/],
+  [['a.test', 'nowhere'], /'nowhere' does not exist/],
+] as const) {
+  test(`a wrong use is one line and exit code 2: explain ${JSON.stringify(args)}`, async (t) => {
+    const world = worldOf(t, SERVED)
+    assert.equal((await run(['explain', ...args], world)).code, 2)
+    assert.match(world.err.join(''), message)
+    assert.equal(world.err.join('').trimEnd().split('\n').length, 1)
+    assert.deepEqual(world.asked, [])
+  })
+}
