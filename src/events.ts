@@ -19,6 +19,19 @@ export interface EventPayloads {
   }
   /** One line of a tenant's stdout or stderr, already cut to a bounded length. */
   'tenantry:context:output': { label: string; processGroup: string; contextId: number; stream: 'stdout' | 'stderr'; line: string }
+  /** A daemon of a process group: starting, serving, ending, exited; with its exit code or signal at the end. */
+  'tenantry:daemon:state': {
+    processGroup: string
+    pid: number | undefined
+    from: string
+    to: string
+    reason?: EndReason | undefined
+    exitCode?: number | null | undefined
+    signal?: string | null | undefined
+    error?: Error | undefined
+  }
+  /** A line that the daemon itself wrote, and no context of it. */
+  'tenantry:daemon:output': { processGroup: string; pid: number | undefined; stream: 'stdout' | 'stderr'; line: string }
   'tenantry:admission:refuse': { host: string; label?: string | undefined; code: string; message: string }
   'tenantry:request:start': { label: string; contextId: number; requestId: number; method: string }
   'tenantry:request:finish': {
@@ -60,6 +73,8 @@ const names: readonly EventName[] = [
   'tenantry:context:ready',
   'tenantry:context:exit',
   'tenantry:context:output',
+  'tenantry:daemon:state',
+  'tenantry:daemon:output',
   'tenantry:admission:refuse',
   'tenantry:request:start',
   'tenantry:request:finish',

@@ -15,13 +15,14 @@ export function readLines(thread: Worker, onLine: (stream: 'stdout' | 'stderr', 
   for (const name of ['stdout', 'stderr'] as const) {
     const stream = thread[name]
     stream.unpipe()
-    split(stream, (line) => onLine(name, line))
+    splitLines(stream, (line) => onLine(name, line))
     // unpipe() has paused it for good: a 'data' listener alone would hear nothing.
     stream.resume()
   }
 }
 
-function split(stream: Readable, onLine: (line: string) => void): void {
+/** Hands a stream on line by line; reading never stops. */
+export function splitLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder('utf8')
   let rest = ''
   const take = (text: string): void => {

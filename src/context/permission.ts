@@ -17,23 +17,32 @@ const OWN_CODE = fileURLToPath(new URL('..', import.meta.url))
 export function execArgvOf(spec: ContextSpec): { execArgv?: string[] } {
   const { permission, mounts, directory } = spec
   if (permission === undefined) return hostIsRestricted() ? {} : { execArgv: [] }
-  const flag = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission'
-  const code = [OWN_CODE, directory, ...mounts.map(({ entry }) => path.dirname(entry))]
+  const code = [directory, ...mounts.map(({ entry }) => path.dirname(entry))]
   const readable = new Set([
     ...code,
     ...code.flatMap(packageFiles),
-    path.join(path.dirname(require.resolve('tinypool')), '..'),
+    ...ownCode(),
     ...packageFolders(directory),
     ...permission.read,
   ])
   return {
     execArgv: [
-      flag,
+      permissionFlag(),
       ...[...readable].map((folder) => `--allow-fs-read=${folder}`),
       ...permission.write.map((folder) => `--allow-fs-write=${folder}`),
       '--no-addons',
     ],
   }
+}
+
+/** Node's name for the model. */
+export function permissionFlag(): string {
+  return process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission'
+}
+
+/** What every context and every daemon reads of ours. */
+export function ownCode(): string[] {
+  return [OWN_CODE, ...packageFiles(OWN_CODE), path.join(path.dirname(require.resolve('tinypool')), '..')]
 }
 
 function hostIsRestricted(): boolean {

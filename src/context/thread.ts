@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
+import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { Tinypool } from 'tinypool'
 import { TenantryError } from '../errors.ts'
 import { PortCarrier } from '../wire/carrier.ts'
@@ -8,8 +8,9 @@ import { cpuTime } from './cpu-time.ts'
 import { LiveContext } from './live-context.ts'
 import { readLines } from './output.ts'
 import { execArgvOf } from './permission.ts'
-import type { MessagePort, Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
+import type { BootRequest, FrontAddress } from '../wire/boot-request.ts'
 import type { ContextSpec } from './context.ts'
 import type { Vessel, VesselListener } from './vessel.ts'
 
@@ -23,8 +24,46 @@ const BOOT = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../tenant/
 
 /** A context in a thread of this process. `nice`: how far it stands back for the front, 0 to 19; Linux only. */
 export function startThread(spec: ContextSpec, clock: Clock, nice = 0): LiveContext {
-  return new LiveContext(spec, clock, (listener) => new Thread(spec, nice, listener))
+  return new LiveContext(spec, clock, (listener) => new LocalThread(spec, nice, listener))
 }
+
+/** A thread beside the front, with a message port for its relay. */
+class LocalThread implements Vessel {
+  readonly carrier: PortCarrier
+  readonly scoreboard: Scoreboard
+  readonly #thread: Thread
+
+  constructor(spec: ContextSpec, nice: number, listener: VesselListener) {
+    const { port1, port2 } = new MessageChannel()
+    this.#thread = new Thread(spec, nice, port2, {
+      onLine: (stream, line) => listener.onLine(stream, line),
+      onExit(exitCode, crash) {
+        // The thread's last messages may still lie in the port: answers that it wrote before it ended.
+        for (let rest = receiveMessageOnPort(port1); rest !== undefined; rest = receiveMessageOnPort(port1)) {
+          listener.onBatch(rest.message)
+        }
+        listener.onExit(exitCode, crash)
+      },
+    })
+    this.scoreboard = this.#thread.scoreboard
+    this.carrier = new PortCarrier(port1, (batch) => listener.onBatch(batch), () => {})
+  }
+
+  cpuTime(): number {
+    return this.#thread.cpuTime()
+  }
+
+  unref(): void {
+    this.carrier.unref()
+  }
+
+  end(): void {
+    this.#thread.end()
+  }
+}
+
+/** What is heard of a thread, whoever its relay belongs to. */
+export type ThreadListener = Pick<VesselListener, 'onLine' | 'onExit'>
 
 /**
  * A worker thread with a context's code in it. Tinypool keeps the thread: one
@@ -33,16 +72,15 @@ export function startThread(spec: ContextSpec, clock: Clock, nice = 0): LiveCont
  * `error` but never `exit`, would respawn after a crash, and waits for ever in
  * destroy().
  */
-class Thread implements Vessel {
-  readonly carrier: PortCarrier
+export class Thread {
   readonly scoreboard = new Scoreboard()
-  readonly #listener: VesselListener
-  readonly #port: MessagePort
+  readonly #listener: ThreadListener
   readonly #pool: Tinypool
   readonly #thread: Worker
   #crash: Error | undefined
 
-  constructor(spec: ContextSpec, nice: number, listener: VesselListener) {
+  /** `link`: its end of the relay, or where the front listens for it. */
+  constructor(spec: ContextSpec, nice: number, link: MessagePort | FrontAddress, listener: ThreadListener) {
     this.#listener = listener
     this.#pool = openPool(spec)
     const worker = this.#pool.threads[0] as unknown as { thread: Worker; ref(): void }
@@ -54,20 +92,14 @@ class Thread implements Vessel {
     this.#thread.on('error', (error: unknown) => this.#onError(error))
     this.#thread.on('exit', (code) => this.#onExit(code))
     readLines(this.#thread, (stream, line) => listener.onLine(stream, line))
-    const { port1, port2 } = new MessageChannel()
-    this.#port = port1
-    this.carrier = new PortCarrier(port1, (batch) => listener.onBatch(batch), () => {})
-    const task = { port: port2, scoreboard: this.scoreboard.buffer, nice }
+    const task: BootRequest = { link, scoreboard: this.scoreboard.buffer, nice }
+    const transferList = link instanceof MessagePort ? [link] : []
     // The task never ends; it rejects when the thread does, which 'exit' reports.
-    this.#pool.run(task, { filename: BOOT, transferList: [port2] }).catch((error: unknown) => this.#onError(error))
+    this.#pool.run(task, { filename: BOOT, transferList }).catch((error: unknown) => this.#onError(error))
   }
 
   cpuTime(): number {
     return cpuTime(this.scoreboard.read('threadId'), this.#thread)
-  }
-
-  unref(): void {
-    this.carrier.unref()
   }
 
   end(): void {
@@ -80,16 +112,8 @@ class Thread implements Vessel {
   }
 
   #onExit(exitCode: number): void {
-    this.#readRest()
     this.#listener.onExit(exitCode, this.#crash)
     this.end()
-  }
-
-  /** The thread's last messages may still lie in the port: answers that it wrote before it ended. */
-  #readRest(): void {
-    for (let rest = receiveMessageOnPort(this.#port); rest !== undefined; rest = receiveMessageOnPort(this.#port)) {
-      this.#listener.onBatch(rest.message)
-    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { recordOf } from '../wire/error-record.ts'
 import { Flag } from '../wire/frames.ts'
 import { Cell } from '../wire/scoreboard.ts'
 import { Slots } from '../wire/slots.ts'
@@ -10,7 +11,7 @@ import { Tunnel } from './tunnel.ts'
 import type { Application } from './application.ts'
 import type { ExchangeTotals } from './exchange.ts'
 import type { Carrier } from '../wire/carrier.ts'
-import type { ConnectionFacts, ErrorRecord, LoadRequest } from '../wire/frames.ts'
+import type { ConnectionFacts, LoadRequest } from '../wire/frames.ts'
 import type { FrontListener, RequestHead, TenantStream } from '../wire/tenant-channel.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
 
@@ -158,30 +159,4 @@ function enterMount(req: object, mount: string): void {
   request.originalUrl = url
   request.baseUrl = mount
   request.url = url.slice(0, start) + (rest.startsWith('/') ? rest : `/${rest}`)
-}
-
-/** Whatever was thrown, as plain data; getters of a hostile error may throw, too. */
-function recordOf(thrown: unknown): ErrorRecord {
-  const read = (name: string): string | undefined => {
-    try {
-      const value = (thrown as Record<string, unknown>)[name]
-      return typeof value === 'string' ? value : undefined
-    } catch {
-      return undefined
-    }
-  }
-  return {
-    name: read('name') ?? 'Error',
-    message: read('message') ?? shown(thrown),
-    code: read('code'),
-    stack: read('stack'),
-  }
-}
-
-function shown(thrown: unknown): string {
-  try {
-    return String(thrown)
-  } catch {
-    return 'it threw an object that cannot be shown'
-  }
 }

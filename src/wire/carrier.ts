@@ -3,6 +3,8 @@ import type { Batch } from './frames.ts'
 
 /** What moves batches: a message port now, a Unix socket for a daemon. */
 export interface Carrier {
+  /** Whether what is transferred moves, so that its memory can go round. */
+  readonly movesMemory: boolean
   /** Never throws: a carrier that is closed drops the batch, and `onClose` has said so. */
   post(batch: Batch, transfer: ArrayBuffer[]): void
   close(): void
@@ -14,6 +16,7 @@ export interface Carrier {
  * the reader's task to check it.
  */
 export class PortCarrier implements Carrier {
+  readonly movesMemory = true
   readonly #port: MessagePort
   #closed = false
 
@@ -34,7 +37,11 @@ export class PortCarrier implements Carrier {
     else this.#port.postMessage(batch, transfer)
   }
 
-  /** An idle relay does not keep the front's process alive. */
+  ref(): void {
+    this.#port.ref()
+  }
+
+  /** An idle relay does not keep the process alive. */
   unref(): void {
     this.#port.unref()
   }

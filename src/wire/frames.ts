@@ -16,6 +16,12 @@ export const PROTOCOL_VERSION = 1
  */
 export const WINDOW = 512 * 1024
 
+/**
+ * As many may be from a stream's start. The rest of a window is lent by the group's pool to streams that use it, so that
+ * a thousand answers that nobody reads hold a thousand first windows and not a thousand whole ones.
+ */
+export const FIRST_WINDOW = 64 * 1024
+
 /** The largest body piece in one frame: one socket read of Node's. */
 export const MAX_PIECE = 64 * 1024
 

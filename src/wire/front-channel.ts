@@ -1,7 +1,9 @@
-import { Flag, FRAME_LENGTH, Kind, MAX_ERROR_TEXT, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { Flag, FRAME_LENGTH, Kind, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { FrontStream } from './front-stream.ts'
+import { readErrorRecord } from './error-record.ts'
 import { Outbox } from './outbox.ts'
 import { Slots } from './slots.ts'
+import { WindowPool } from './window-pool.ts'
 import type { TenantryError } from '../errors.ts'
 import type { Carrier } from './carrier.ts'
 import type { Batch, ConnectionFacts, ErrorRecord, LoadRequest, Piece, ResetCode } from './frames.ts'
@@ -38,6 +40,7 @@ export interface OpenHead {
  * context. Frames for a stream that the front has closed are late, not wrong.
  */
 export class FrontChannel implements StreamKeeper {
+  readonly pool: WindowPool
   readonly #outbox: Outbox
   readonly #listener: ContextListener
   readonly #streams = new Slots<FrontStream>()
@@ -46,9 +49,11 @@ export class FrontChannel implements StreamKeeper {
   /** A frame was malformed: nothing more is read. */
   #broken = false
 
-  constructor(carrier: Carrier, listener: ContextListener) {
+  /** `bufferLimit`: bytes that its streams may have under way beyond their first windows. */
+  constructor(carrier: Carrier, listener: ContextListener, bufferLimit = Infinity) {
     this.#outbox = new Outbox(carrier)
     this.#listener = listener
+    this.pool = new WindowPool(bufferLimit)
   }
 
   /** Requests under way. */
@@ -252,7 +257,9 @@ export class FrontChannel implements StreamKeeper {
 
   #finish(stream: FrontStream): void {
     stream.responseEnded = true
-    if (stream.requestEnded) this.#streams.delete(stream.id)
+    if (!stream.requestEnded) return
+    this.#streams.delete(stream.id)
+    stream.close()
   }
 }
 
@@ -275,18 +282,4 @@ function isPiece(value: unknown): value is Piece {
   if (!(value instanceof Uint8Array)) return false
   // A view of a larger buffer would hold memory that no window counts.
   return value.byteLength <= MAX_PIECE && value.buffer.byteLength === value.byteLength
-}
-
-/** Named fields only, each cut to a bounded length. */
-function readErrorRecord(value: unknown): ErrorRecord | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const record = value as Partial<Record<keyof ErrorRecord, unknown>>
-  const text = (field: unknown): string | undefined =>
-    typeof field === 'string' ? field.slice(0, MAX_ERROR_TEXT) : undefined
-  return {
-    name: text(record.name) ?? 'Error',
-    message: text(record.message) ?? '',
-    code: text(record.code),
-    stack: text(record.stack),
-  }
 }

@@ -4,6 +4,7 @@ import { SendWindow } from './send-window.ts'
 import type { TenantryError } from '../errors.ts'
 import type { Piece, ResetCode } from './frames.ts'
 import type { Outbox } from './outbox.ts'
+import type { WindowPool } from './window-pool.ts'
 
 /** What the front hears about one stream. Every text and byte is the context's: the receiver checks its meaning. */
 export interface StreamListener {
@@ -22,6 +23,8 @@ export interface StreamListener {
 
 /** Whoever knows the streams by their numbers. */
 export interface StreamKeeper {
+  /** What all its streams share. */
+  readonly pool: WindowPool
   /** Both directions are over. */
   forget(id: number): void
   /** Forgets it and tells the context. */
@@ -53,16 +56,18 @@ export class FrontStream {
 
   /** A piece of the request's body; false: wait for `onWritable`. `own`: nobody else will look at it again. */
   write(piece: Uint8Array, own = false): boolean {
-    const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
+    const send = (this.#send ??= new SendWindow(this.#outbox, this.id, this.#keeper.pool))
     return send.write(piece, undefined, own)
   }
 
   /** The request's body is complete. */
   end(rawTrailers: readonly string[] | undefined): void {
-    const send = (this.#send ??= new SendWindow(this.#outbox, this.id))
+    const send = (this.#send ??= new SendWindow(this.#outbox, this.id, this.#keeper.pool))
     send.end(rawTrailers)
     this.requestEnded = true
-    if (this.responseEnded) this.#keeper.forget(this.id)
+    if (!this.responseEnded) return
+    this.#keeper.forget(this.id)
+    this.close()
   }
 
   /** `bytes` of the response have left for the client. */
@@ -77,7 +82,7 @@ export class FrontStream {
 
   /** Gives the stream up; the listener hears nothing more. */
   reset(code: ResetCode): void {
-    this.#send?.drop()
+    this.close()
     this.#keeper.reset(this.id, code)
   }
 
@@ -85,7 +90,7 @@ export class FrontStream {
   received(piece: Piece, end: boolean): boolean {
     // The first piece is never larger than a window.
     if (end && this.#receive === undefined) return true
-    const receive = (this.#receive ??= new ReceiveWindow(this.#outbox, this.id))
+    const receive = (this.#receive ??= new ReceiveWindow(this.#outbox, this.id, this.#keeper.pool))
     return receive.receive(pieceLength(piece))
   }
 
@@ -97,8 +102,10 @@ export class FrontStream {
     return true
   }
 
+  /** It is over, finished or not. */
   close(): void {
     this.#send?.drop()
+    this.#receive?.close()
   }
 }
 

@@ -37,6 +37,10 @@ export class Outbox {
     return this.#batch
   }
 
+  get movesMemory(): boolean {
+    return this.#carrier.movesMemory
+  }
+
   /** Moves the bytes' memory with the batch instead of copying it. */
   transfer(buffer: ArrayBuffer): void {
     this.#transfer.push(buffer)

@@ -1,20 +1,32 @@
-import { Kind, MAX_PIECE, WINDOW } from './frames.ts'
+import { FIRST_WINDOW, Kind, MAX_PIECE, WINDOW } from './frames.ts'
 import type { Outbox } from './outbox.ts'
+import type { WindowPool } from './window-pool.ts'
 
 /** Credit goes back in lumps: one frame for a quarter of a window instead of one for each piece. */
 const LUMP = WINDOW / 4
+
+/** The same where the sender may have no more than its first window. */
+const FIRST_LUMP = FIRST_WINDOW / 2
+
+/** So much at once asks for a whole window. Less is an event stream or a socket, which would hold it for its whole life. */
+const BULK = FIRST_WINDOW / 4
 
 /** The receiving half: counts what came against what was allowed, and gives credit back as it is read. */
 export class ReceiveWindow {
   readonly #outbox: Outbox
   readonly #id: number
-  #allowed = WINDOW
+  readonly #pool: WindowPool | undefined
+  #allowed = FIRST_WINDOW
+  /** The pool has lent the rest of the window. */
+  #isWhole = false
   #read = 0
   #memory: ArrayBuffer[] = []
 
-  constructor(outbox: Outbox, id: number) {
+  /** `pool`: the front's; a context does not know how much its front may send, and counts nothing. */
+  constructor(outbox: Outbox, id: number, pool?: WindowPool) {
     this.#outbox = outbox
     this.#id = id
+    this.#pool = pool
   }
 
   /** False when the sender passed its window: a violation of the protocol. */
@@ -28,20 +40,36 @@ export class ReceiveWindow {
    * goes round in the same few pieces instead of asking the system for new pages all the time.
    */
   giveBack(buffer: ArrayBuffer): void {
+    if (!this.#outbox.movesMemory) return
     if (buffer.byteLength === MAX_PIECE && this.#memory.length < WINDOW / MAX_PIECE) this.#memory.push(buffer)
   }
 
   /** `bytes` have left our hands: the sender may send as many more. */
   consumed(bytes: number): void {
+    const unread = FIRST_WINDOW - this.#allowed - this.#read
     this.#read += bytes
-    if (this.#read < LUMP) return
+    if (!this.#isWhole && unread >= BULK && this.#pool?.take(WINDOW - FIRST_WINDOW) === true) {
+      this.#isWhole = true
+      this.#grant(this.#read + WINDOW - FIRST_WINDOW)
+    } else if (this.#read >= (this.#isWhole ? LUMP : FIRST_LUMP)) {
+      this.#grant(this.#read)
+    }
+  }
+
+  /** The stream is over. */
+  close(): void {
+    if (this.#isWhole) this.#pool?.give(WINDOW - FIRST_WINDOW)
+    this.#isWhole = false
+  }
+
+  #grant(bytes: number): void {
     const memory = this.#memory
     if (memory.length > 0) {
       this.#memory = []
       for (const buffer of memory) this.#outbox.transfer(buffer)
     }
-    this.#outbox.batch.push(Kind.CREDIT, this.#id, this.#read, memory)
-    this.#allowed += this.#read
+    this.#outbox.batch.push(Kind.CREDIT, this.#id, bytes, memory)
+    this.#allowed += bytes
     this.#read = 0
   }
 }

@@ -58,6 +58,18 @@ export class Scoreboard implements ScoreboardReader {
     this.#cells[cell] = (this.#cells[cell] as number) + delta
   }
 
+  /** Every cell, in its place: what a daemon sends. */
+  cells(): number[] {
+    return [...this.#cells]
+  }
+
+  /** Takes over what `cells` gave elsewhere; false when it is not that. */
+  fill(cells: unknown): boolean {
+    if (!Array.isArray(cells) || cells.length !== CELLS.length || !cells.every(Number.isFinite)) return false
+    this.#cells.set(cells as number[])
+    return true
+  }
+
   snapshot(): ScoreboardSnapshot {
     return Object.fromEntries(CELLS.map((cell) => [cell, this.read(cell)])) as ScoreboardSnapshot
   }

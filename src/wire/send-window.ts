@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer'
-import { Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
+import { FIRST_WINDOW, Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
 import type { Piece } from './frames.ts'
 import type { Outbox } from './outbox.ts'
+import type { WindowPool } from './window-pool.ts'
 
 /** Bytes up to this are cloned: for so few, moving the memory costs more than copying it again. */
 const CLONE_LIMIT = 2 * 1024
@@ -24,7 +25,10 @@ interface Waiting {
 export class SendWindow {
   readonly #outbox: Outbox
   readonly #id: number
-  #credit = WINDOW
+  readonly #pool: WindowPool | undefined
+  #credit = FIRST_WINDOW
+  /** The pool has lent the rest of the window. */
+  #isWhole = false
   #waiting: Waiting[] = []
   #waitingBytes = 0
   #memory: ArrayBuffer[] = []
@@ -32,9 +36,11 @@ export class SendWindow {
   #last = 0
   #lastTurn = -1
 
-  constructor(outbox: Outbox, id: number) {
+  /** `pool`: the front's; to a context it is the receiver who lends. */
+  constructor(outbox: Outbox, id: number, pool?: WindowPool) {
     this.#outbox = outbox
     this.#id = id
+    this.#pool = pool
   }
 
   /** Bytes that wait for credit. */
@@ -72,6 +78,7 @@ export class SendWindow {
       piece = Buffer.from(piece)
     }
     if (this.#waitingBytes === 0) {
+      if (piece.byteLength > this.#credit) this.#borrow()
       const done = this.#sendBytes(piece, own)
       if (done === piece.byteLength) {
         if (sent !== undefined) process.nextTick(sent)
@@ -91,7 +98,7 @@ export class SendWindow {
 
   /** False when the receiver cannot have read so much: more than was sent to it. */
   allows(bytes: number): boolean {
-    return this.#credit + bytes <= WINDOW
+    return this.#credit + bytes <= (this.#isWhole ? WINDOW : FIRST_WINDOW)
   }
 
   /** The receiver has read `bytes` more. True when nothing waits any longer. */
@@ -123,6 +130,14 @@ export class SendWindow {
     this.#waiting = []
     this.#waitingBytes = 0
     for (const { sent } of waiting) if (sent !== undefined) process.nextTick(sent)
+    if (this.#isWhole) this.#pool?.give(WINDOW - FIRST_WINDOW)
+    this.#isWhole = false
+  }
+
+  #borrow(): void {
+    if (this.#isWhole || this.#pool?.take(WINDOW - FIRST_WINDOW) !== true) return
+    this.#isWhole = true
+    this.#credit += WINDOW - FIRST_WINDOW
   }
 
   #sendBytes(bytes: Uint8Array, own: boolean): number {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
-import { Kind, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
+import { FIRST_WINDOW, Kind, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
 import { TenantChannel } from '../../src/wire/tenant-channel.ts'
 import { connectEnds, framesOf, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
 import type { Carrier } from '../../src/wire/carrier.ts'
@@ -67,13 +67,14 @@ function make(length: number, as: 'text' | 'wide' | 'bytes' | 'pooled'): Piece {
 }
 
 test('bytes arrive in order and exactly once, callbacks run once, and no side has more than a window unread', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+  const limit = fc.constantFrom(0, WINDOW - FIRST_WINDOW, 2 * WINDOW, Infinity)
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), limit, async (steps, bufferLimit) => {
     const up = new Direction()
     const down = new Direction()
     const toTenant = new SlowCarrier()
     const toFront = new SlowCarrier()
     const context = new RecordingContext()
-    const front = new FrontChannel(toTenant, context)
+    const front = new FrontChannel(toTenant, context, bufferLimit)
     let served: TenantStream | undefined
     const tenant = new TenantChannel(toFront, {
       onLoad() {}, onConnection() {}, onDisconnect() {}, onDrain() {},
@@ -145,6 +146,7 @@ test('bytes arrive in order and exactly once, callbacks run once, and no side ha
     assert.deepEqual(context.heard, [])
     assert.equal(front.size, 0)
     assert.equal(tenant.size, 0)
+    assert.ok(front.pool.take(bufferLimit), 'what the pool lent came back')
   }), { numRuns: 150 })
 })
 
@@ -163,7 +165,9 @@ test('an empty write between waiting bytes is called back although no credit is 
   served.head('HTTP/1.1 200 OK\r\n\r\n')
   served.write(Buffer.alloc(WINDOW + WINDOW / 2), () => called.push('large'))
   served.write('', () => called.push('empty'))
-  await until(() => received(client) === WINDOW)
+  await until(() => received(client) === FIRST_WINDOW)
+  stream.consumed(FIRST_WINDOW)
+  await until(() => received(client) === FIRST_WINDOW + WINDOW)
   stream.consumed(WINDOW / 2)
   await until(() => received(client) === WINDOW + WINDOW / 2)
   served.end(undefined)
@@ -178,16 +182,59 @@ test('a sender without credit says so, and says once when it may go on', async (
   await until(() => ends.world.requests.length === 1)
   const { stream: served, listener: request } = ends.world.requests[0] as typeof ends.world.requests[number]
   served.head('HTTP/1.1 200 OK\r\n\r\n')
-  assert.equal(served.write(Buffer.alloc(WINDOW - 1)), true)
+  assert.equal(served.write(Buffer.alloc(FIRST_WINDOW - 1)), true)
   assert.equal(served.write('xy'), false)
   assert.equal(served.waitingBytes, 1)
   assert.equal(stream.write(Buffer.alloc(WINDOW)), false)
-  await until(() => received(client) === WINDOW && request.heard.length === WINDOW / MAX_PIECE)
+  await until(() => received(client) === FIRST_WINDOW && request.heard.length === WINDOW / MAX_PIECE)
   assert.deepEqual(request.heard.filter(([name]) => name === 'drain'), [])
   served.consumed(WINDOW)
-  stream.consumed(WINDOW)
-  await until(() => request.heard.some(([name]) => name === 'drain') && received(client) === WINDOW + 1)
+  stream.consumed(FIRST_WINDOW)
+  await until(() => request.heard.some(([name]) => name === 'drain') && received(client) === FIRST_WINDOW + 1)
   assert.equal(client.heard.filter(([name]) => name === 'writable').length, 1)
+})
+
+test('streams that nobody reads hold their first windows and no more, and a pool that is lent out holds nobody up', async (t) => {
+  const lent = WINDOW - FIRST_WINDOW
+  const ends = connectEnds(t, { bufferLimit: 2 * lent })
+  const clients = Array.from({ length: 20 }, () => new RecordingStream())
+  const streams = clients.map((client) => ends.front.open(openHead({ end: false }), client))
+  await until(() => ends.world.requests.length === 20)
+  for (const { stream } of ends.world.requests) {
+    stream.head('HTTP/1.1 200 OK\r\n\r\n')
+    stream.write(Buffer.alloc(2 * WINDOW))
+  }
+  await until(() => clients.every((client) => received(client) === FIRST_WINDOW))
+  // The two that are read first get whole windows; the third goes on with what it had.
+  for (const [index, whole] of [[0, true], [1, true], [2, false]] as const) {
+    streams[index]?.consumed(FIRST_WINDOW)
+    await until(() => received(clients[index] as RecordingStream) === FIRST_WINDOW + (whole ? WINDOW : FIRST_WINDOW))
+  }
+  // The way up is bounded by the same pool, which is empty.
+  assert.equal(streams[3]?.write(Buffer.alloc(WINDOW)), false)
+  await until(() => bytesOf(ends.world.requests[3]?.listener.heard) === FIRST_WINDOW)
+  ends.world.requests[3]?.stream.consumed(FIRST_WINDOW)
+  await until(() => bytesOf(ends.world.requests[3]?.listener.heard) === 2 * FIRST_WINDOW)
+  // One ends, one is given up: others may borrow.
+  streams[0]?.reset('client-gone')
+  ends.world.requests[1]?.stream.reset('destroyed')
+  await until(() => clients[1]?.heard.at(-1)?.[0] === 'reset')
+  assert.ok(ends.front.pool.take(2 * lent))
+})
+
+test('a small event now and then does not borrow a whole window for the life of its stream', async (t) => {
+  const ends = connectEnds(t, { bufferLimit: WINDOW })
+  const client = new RecordingStream()
+  const stream = ends.front.open(openHead(), client)
+  await until(() => ends.world.requests.length === 1)
+  const served = ends.world.requests[0]?.stream as TenantStream
+  served.head('HTTP/1.1 200 OK\r\n\r\n')
+  for (let event = 1; event <= 300; event++) {
+    served.write('x'.repeat(1000))
+    await until(() => received(client) === event * 1000)
+    stream.consumed(1000)
+  }
+  assert.ok(ends.front.pool.take(WINDOW))
 })
 
 test('a stream that is given up drops what waits and still calls back', async (t) => {
@@ -204,6 +251,10 @@ test('a stream that is given up drops what waits and still calls back', async (t
   await turn()
   assert.equal(ends.toFront.flatMap(framesOf).at(-1)?.[0], Kind.RESET)
 })
+
+function bytesOf(heard: readonly unknown[][] = []): number {
+  return heard.reduce((sum, [name, value]) => sum + (name === 'data' ? Buffer.byteLength(value as Uint8Array) : 0), 0)
+}
 
 function received(client: RecordingStream): number {
   return client.heard.reduce((sum, [name, value, piece]) => {

@@ -1,0 +1,87 @@
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { ownCode, permissionFlag } from './permission.ts'
+import type { SpawnOptions } from 'node:child_process'
+import type { PermissionSpec } from './context.ts'
+
+/** How the process of a daemon is started. */
+export interface DaemonCommand {
+  /** Ids; undefined: the front's own. */
+  readonly uid: number | undefined
+  readonly gid: number | undefined
+  readonly umask: number | undefined
+  readonly env: Readonly<Record<string, string>>
+  /** Node's own options. */
+  readonly execArgv: readonly string[]
+  /** undefined: no permission model. */
+  readonly permission: PermissionSpec | undefined
+  readonly workingDirectory: string | undefined
+}
+
+const MAIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../daemon/main.ts' : '../daemon/main.js', import.meta.url))
+
+/** File, arguments and options for `spawn`. Descriptor 3 is the control socket. */
+export function spawnArguments(command: DaemonCommand): [file: string, args: string[], options: SpawnOptions] {
+  const { uid, gid, env, execArgv, permission, workingDirectory } = command
+  const args = [...execArgv, ...permissionArguments(permission), MAIN]
+  const options: SpawnOptions = {
+    cwd: workingDirectory,
+    env: { ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    // A Ctrl-C in the front's terminal is the front's: it drains its daemons itself.
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  }
+  const prefix = deathSignal()
+  if (prefix === undefined) return [process.execPath, args, { ...options, uid, gid }]
+  // The kernel forgets the signal when a process changes its user: setpriv does that first.
+  const user = [
+    ...(uid === undefined ? [] : [`--reuid=${uid}`]),
+    ...(gid === undefined ? [] : [`--regid=${gid}`]),
+    ...(uid === undefined && gid === undefined ? [] : ['--clear-groups']),
+  ]
+  return [prefix, [...user, '--pdeathsig=KILL', '--', process.execPath, ...args], options]
+}
+
+let found: string | false | undefined
+
+/**
+ * util-linux's setpriv, where it is: with it the kernel kills a daemon when its front dies, however it dies. Without
+ * it a daemon ends itself when its control socket closes, which one that spins on its main thread does not see.
+ */
+function deathSignal(): string | undefined {
+  if (process.platform !== 'linux') return undefined
+  found ??= spawnSync('setpriv', ['--pdeathsig=KILL', 'true']).status === 0 ? 'setpriv' : false
+  return found === false ? undefined : found
+}
+
+function permissionArguments(permission: PermissionSpec | undefined): string[] {
+  if (permission === undefined) return []
+  return [
+    permissionFlag(),
+    ...[...ownCode(), ...permission.read].map((folder) => `--allow-fs-read=${folder}`),
+    ...permission.write.map((folder) => `--allow-fs-write=${folder}`),
+    '--allow-worker',
+    ...(process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : []),
+  ]
+}
+
+/**
+ * The number of a user or a group, by the system's own databases.
+ * @throws Error when there is none of that name
+ */
+export function idOf(kind: 'user' | 'group', name: string | number): number {
+  if (typeof name === 'number' || /^\d+$/.test(name)) return Number(name)
+  const { stdout, status } = kind === 'user'
+    ? spawnSync('id', ['-u', name], { encoding: 'utf8' })
+    : spawnSync('getent', ['group', name], { encoding: 'utf8' })
+  const id = kind === 'user' ? stdout?.trim() : stdout?.split(':')[2]
+  if (status !== 0 || id === undefined || !/^\d+$/.test(id)) throw new Error(`there is no ${kind} '${name}' on this system`)
+  return Number(id)
+}
+
+/** The group that a user logs in with. */
+export function loginGroup(uid: number): number | undefined {
+  const { stdout, status } = spawnSync('id', ['-g', String(uid)], { encoding: 'utf8' })
+  return status === 0 && /^\d+\n?$/.test(stdout) ? Number(stdout) : undefined
+}

@@ -1,0 +1,248 @@
+import { spawn } from 'node:child_process'
+import { TenantryError } from '../errors.ts'
+import { publish } from '../events.ts'
+import { StateMachine } from '../state.ts'
+import { Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
+import { readErrorRecord, restoreError } from '../wire/error-record.ts'
+import { spawnArguments } from './daemon-command.ts'
+import { DaemonVessel } from './daemon-vessel.ts'
+import { splitLines } from './output.ts'
+import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
+import type { Clock } from '../clock.ts'
+import type { EndReason, EventPayloads } from '../events.ts'
+import type { Transitions } from '../state.ts'
+import type { ContextSpec } from './context.ts'
+import type { DaemonCommand } from './daemon-command.ts'
+import type { Door } from './door.ts'
+import type { Vessel, VesselListener } from './vessel.ts'
+
+/**
+ *     starting → serving → ending → exited      any → exited
+ */
+export type DaemonState = 'starting' | 'serving' | 'ending' | 'exited'
+
+const TRANSITIONS: Transitions<DaemonState> = {
+  starting: ['serving', 'ending', 'exited'],
+  serving: ['ending', 'exited'],
+  ending: ['exited'],
+  exited: [],
+}
+
+export interface DaemonSettings {
+  /** Of its process group. */
+  readonly processGroup: string
+  readonly command: DaemonCommand
+  readonly clock: Clock
+  readonly door: Door
+  /** How far its threads stand back. */
+  readonly nice: number
+  /** Until it can start contexts; milliseconds. */
+  readonly startupTimeout: number
+  /** Without a word from it; milliseconds, 0 is off. */
+  readonly deadlockTimeout: number
+  /** From the word to end until it is killed; milliseconds. */
+  readonly terminateTimeout: number
+}
+
+/** How a daemon ended. */
+export interface DaemonEnd {
+  readonly reason: EndReason
+  readonly exitCode: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** How often its heartbeat is looked at; milliseconds. */
+const WATCH_INTERVAL = 500
+
+/** Numbers of contexts, never used twice: a late word about one does not meet its successor. */
+let nextContext = 1
+
+/** One daemon seen from the front: a child process in which contexts run. It can always be killed. */
+export class Daemon {
+  /** Resolves, never rejects, when the process is gone. */
+  readonly ended: Promise<DaemonEnd>
+  /** Resident bytes and CPU milliseconds, as it last told. */
+  resident = 0
+  cpu = 0
+  readonly #settings: DaemonSettings
+  readonly #state = new StateMachine<DaemonState>('daemon', TRANSITIONS, 'starting', (to, from) => {
+    publish('tenantry:daemon:state', { ...this.#names(), from, to, reason: this.#ending?.reason, ...this.#end })
+  })
+  readonly #child: ChildProcess
+  readonly #link: ControlLink
+  readonly #vessels = new Map<number, DaemonVessel>()
+  readonly #stopWatch: () => void
+  #resolveEnded: (end: DaemonEnd) => void = () => {}
+  #ending: { readonly reason: EndReason } | undefined
+  #end: Pick<EventPayloads['tenantry:daemon:state'], 'exitCode' | 'signal' | 'error'> = {}
+  #lastWord: number
+  #looked: number
+  #stopKill: () => void = () => {}
+
+  constructor(settings: DaemonSettings) {
+    this.#settings = settings
+    const { clock, command, processGroup } = settings
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve
+    })
+    this.#child = spawn(...spawnArguments(command))
+    this.#child.on('error', (error) => this.#onGone(null, null, error))
+    this.#child.once('exit', (code, signal) => this.#onGone(code, signal, undefined))
+    for (const name of ['stdout', 'stderr'] as const) {
+      const stream = this.#child[name] as Readable
+      splitLines(stream, (line) => this.#onLine(name, line))
+      ;(stream as Socket).unref?.()
+    }
+    this.#link = new ControlLink(this.#child.stdio[3] as Socket, (message) => this.#onMessage(message), () => {})
+    this.#link.post([Control.SETUP, { name: processGroup, umask: command.umask }])
+    this.#link.unref()
+    this.#child.unref()
+    this.#lastWord = this.#looked = clock.now()
+    this.#stopWatch = clock.every(WATCH_INTERVAL, () => this.#watch())
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get state(): DaemonState {
+    return this.#state.current
+  }
+
+  /** Starts a context in it; what comes of that, `listener` hears. */
+  open(spec: ContextSpec, listener: VesselListener): Vessel {
+    const { door, nice, processGroup } = this.#settings
+    if (this.#state.is('ending', 'exited')) {
+      throw new TenantryError('ERR_CONTEXT_EXITED', `The daemon of '${processGroup}' is ${this.state}`, { label: spec.label })
+    }
+    const id = nextContext++
+    const vessel = new DaemonVessel(listener, door, isOnMain(spec), () => this.#endContext(id))
+    this.#vessels.set(id, vessel)
+    this.#link.post([Control.START, id, spec, vessel.address, nice, isOnMain(spec)])
+    return vessel
+  }
+
+  /** Tells it to end, and kills it when it does not. Idempotent. */
+  end(reason: EndReason): void {
+    if (!this.#begin(reason)) return
+    this.#link.post([Control.EXIT])
+    this.#stopKill = this.#settings.clock.after(this.#settings.terminateTimeout, () => this.#child.kill('SIGKILL'))
+  }
+
+  /** Ends it now, whatever it does. */
+  kill(reason: EndReason): void {
+    this.#begin(reason)
+    this.#child.kill('SIGKILL')
+  }
+
+  #begin(reason: EndReason): boolean {
+    if (!this.#state.is('starting', 'serving')) return false
+    this.#ending = { reason }
+    this.#state.to('ending')
+    return true
+  }
+
+  #endContext(id: number): void {
+    // The application on its main thread ends only with the process.
+    if (this.#vessels.get(id)?.isMain === true) this.end('admin')
+    else this.#link.post([Control.END, id])
+  }
+
+  /** Every word of it is hostile: its tenants could write to the same socket. */
+  #onMessage(message: readonly unknown[] | undefined): void {
+    if (message === undefined || !this.#read(message)) this.kill('protocol')
+    else this.#lastWord = this.#settings.clock.now()
+  }
+
+  #read(message: readonly unknown[]): boolean {
+    const [kind, first, second, third] = message
+    switch (kind) {
+      case Control.HELLO:
+        if (first !== CONTROL_VERSION) return false
+        if (this.#state.is('starting')) this.#state.to('serving')
+        return true
+      case Control.LINE:
+        if ((second !== 'stdout' && second !== 'stderr') || typeof third !== 'string') return false
+        this.#vessels.get(first as number)?.listener.onLine(second, third)
+        return true
+      case Control.EXITED: {
+        if (second !== undefined && second !== null && !Number.isSafeInteger(second)) return false
+        const record = third === undefined ? undefined : readErrorRecord(third)
+        const vessel = this.#vessels.get(first as number)
+        this.#vessels.delete(first as number)
+        vessel?.exited((second as number | null | undefined) ?? null, record && restoreError(record))
+        return true
+      }
+      case Control.BEAT:
+        return this.#onBeat(first, second, third)
+      default:
+        return false
+    }
+  }
+
+  #onBeat(resident: unknown, cpu: unknown, boards: unknown): boolean {
+    if (!isAmount(resident) || !isAmount(cpu) || !Array.isArray(boards)) return false
+    this.resident = resident
+    this.cpu = cpu
+    return boards.every((board) => {
+      if (!Array.isArray(board)) return false
+      const [id, used, cells] = board as unknown[]
+      const vessel = this.#vessels.get(id as number)
+      return vessel === undefined || (isAmount(used) && vessel.beat(used, cells))
+    })
+  }
+
+  #onLine(stream: 'stdout' | 'stderr', line: string): void {
+    // Its own output is that of the application on its main thread, where there is one.
+    const main = [...this.#vessels.values()].find(({ isMain }) => isMain)
+    if (main !== undefined) main.listener.onLine(stream, line)
+    else publish('tenantry:daemon:output', { ...this.#names(), stream, line })
+  }
+
+  /** Time in which the front itself stood still proves nothing. */
+  #watch(): void {
+    const { clock, startupTimeout, deadlockTimeout } = this.#settings
+    const now = clock.now()
+    const slept = now - this.#looked - 2 * WATCH_INTERVAL
+    if (slept > 0) this.#lastWord += slept
+    this.#looked = now
+    const silent = now - this.#lastWord
+    if (this.#state.is('starting') && silent > startupTimeout) this.kill('startup')
+    else if (this.#state.is('serving') && deadlockTimeout > 0 && silent > deadlockTimeout) this.kill('deadlock')
+  }
+
+  #onGone(exitCode: number | null, signal: NodeJS.Signals | null, error: Error | undefined): void {
+    if (this.#state.is('exited')) return
+    this.#stopWatch()
+    this.#stopKill()
+    const wasTold = this.#ending !== undefined
+    const reason = this.#ending?.reason ?? (error !== undefined || signal !== null ? 'crash' : 'exit')
+    this.#ending ??= { reason }
+    this.#end = { exitCode, signal, error }
+    this.#link.close()
+    const how = error?.message ?? (signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`)
+    const why = wasTold ? `was ended: ${reason}` : how
+    for (const vessel of this.#vessels.values()) {
+      const message = `The daemon of the process group '${this.#settings.processGroup}' ${why}`
+      vessel.exited(exitCode, new TenantryError('ERR_DAEMON_EXITED', message, { cause: error }))
+    }
+    this.#vessels.clear()
+    this.#state.to('exited')
+    this.#resolveEnded({ reason, exitCode, signal })
+  }
+
+  #names(): { processGroup: string; pid: number | undefined } {
+    return { processGroup: this.#settings.processGroup, pid: this.pid }
+  }
+}
+
+/** `%{GLOBAL}` has the empty name, which nothing that a request says can give. */
+export function isOnMain(spec: ContextSpec): boolean {
+  return spec.label === ''
+}
+
+function isAmount(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value < Infinity
+}

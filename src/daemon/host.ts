@@ -1,0 +1,82 @@
+import { Thread } from '../context/thread.ts'
+import { recordOf } from '../wire/error-record.ts'
+import { BEAT_INTERVAL, Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
+import type { Scoreboard } from '../wire/scoreboard.ts'
+import { runHere } from './main-context.ts'
+import type { Socket } from 'node:net'
+import type { ContextSpec } from '../context/context.ts'
+import type { FrontAddress } from '../wire/boot-request.ts'
+import type { Board, DaemonSetup } from '../wire/control.ts'
+
+/** What the host knows of a context: its numbers, and how to end it. */
+interface Running {
+  readonly scoreboard: Scoreboard
+  cpuTime(): number
+  end(): void
+}
+
+/** Starts and ends contexts as the front says, and tells it how they are. What comes from the front is trusted. */
+export class DaemonHost {
+  readonly #link: ControlLink
+  readonly #contexts = new Map<number, Running>()
+
+  constructor(socket: Socket) {
+    this.#link = new ControlLink(socket, (message) => this.#onMessage(message as readonly unknown[]), () => process.exit())
+    this.#link.post([Control.HELLO, CONTROL_VERSION])
+    setInterval(() => this.#beat(), BEAT_INTERVAL)
+  }
+
+  #onMessage(message: readonly unknown[]): void {
+    switch (message[0]) {
+      case Control.SETUP:
+        setUp(message[1] as DaemonSetup)
+        break
+      case Control.START:
+        this.#start(
+          message[1] as number,
+          message[2] as ContextSpec,
+          message[3] as FrontAddress,
+          message[4] as number,
+          message[5] === true,
+        )
+        break
+      case Control.END:
+        this.#contexts.get(message[1] as number)?.end()
+        break
+      case Control.EXIT:
+        process.exit()
+    }
+  }
+
+  #start(id: number, spec: ContextSpec, address: FrontAddress, nice: number, onMain: boolean): void {
+    try {
+      const running = onMain
+        ? runHere(spec, address, (error) => this.#exited(id, null, error))
+        : new Thread(spec, nice, address, {
+            onLine: (stream, line) => {
+              if (!this.#link.isBehind) this.#link.post([Control.LINE, id, stream, line])
+            },
+            onExit: (exitCode, crash) => this.#exited(id, exitCode, crash),
+          })
+      this.#contexts.set(id, running)
+    } catch (error) {
+      this.#exited(id, null, error)
+    }
+  }
+
+  #exited(id: number, exitCode: number | null, crash: unknown): void {
+    this.#contexts.delete(id)
+    this.#link.post([Control.EXITED, id, exitCode, crash === undefined ? undefined : recordOf(crash)])
+  }
+
+  #beat(): void {
+    const boards = [...this.#contexts].map(([id, context]): Board => [id, context.cpuTime(), context.scoreboard.cells()])
+    const { user, system } = process.cpuUsage()
+    this.#link.post([Control.BEAT, process.memoryUsage.rss(), (user + system) / 1000, boards])
+  }
+}
+
+function setUp({ name, umask }: DaemonSetup): void {
+  process.title = `tenantry: ${name}`
+  if (umask !== undefined) process.umask(umask)
+}

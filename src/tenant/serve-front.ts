@@ -1,0 +1,53 @@
+import { readlinkSync } from 'node:fs'
+import v8 from 'node:v8'
+import { MessagePort } from 'node:worker_threads'
+import { PortCarrier } from '../wire/carrier.ts'
+import { Cell } from '../wire/scoreboard.ts'
+import { Service } from './service.ts'
+import type { BootRequest } from '../wire/boot-request.ts'
+import type { Carrier } from '../wire/carrier.ts'
+import type { Scoreboard } from '../wire/scoreboard.ts'
+
+/** How often a context writes its heartbeat and its memory to the scoreboard. */
+export const HEARTBEAT_INTERVAL = 500
+
+interface Link extends Carrier {
+  ref(): void
+  unref(): void
+}
+
+/** Serves the front at the other end of `link`, until either of them ends. */
+export async function serveFront(link: BootRequest['link'], scoreboard: Scoreboard): Promise<void> {
+  scoreboard.write(Cell.threadId, readThreadId())
+  beat(scoreboard)
+  setInterval(beat, HEARTBEAT_INTERVAL, scoreboard).unref()
+  const carrier = await open(link, (batch) => service.channel.receive(batch))
+  const service: Service = new Service(carrier, scoreboard, carrier)
+  // What was written before process.exit() or a crash has left, as it has behind a socket.
+  process.once('exit', () => service.channel.flush())
+}
+
+async function open(link: BootRequest['link'], onBatch: (batch: unknown) => void): Promise<Link> {
+  // The front is gone, and with it every client.
+  const onClose = (): void => process.exit()
+  if (link instanceof MessagePort) return new PortCarrier(link, onBatch, onClose)
+  // Imported by those who need it: every module here is paid for by every tenant.
+  const { connectFront } = await import('./front-link.ts')
+  return await connectFront(link, onBatch, onClose)
+}
+
+/** By which the front finds this thread's CPU time; 0 where the system, or the permission model, does not say it. */
+function readThreadId(): number {
+  try {
+    return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
+function beat(scoreboard: Scoreboard): void {
+  const heap = v8.getHeapStatistics()
+  scoreboard.write(Cell.heapUsed, heap.used_heap_size)
+  scoreboard.write(Cell.external, heap.external_memory)
+  scoreboard.write(Cell.heartbeat, Date.now())
+}

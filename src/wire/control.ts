@@ -1,0 +1,78 @@
+import type { Buffer } from 'node:buffer'
+import { encode, MessageReader } from './codec.ts'
+import type { Socket } from 'node:net'
+
+/**
+ * What front and daemon say to each other about contexts, on a socket of its
+ * own. Requests never come this way: each context has a relay of its own.
+ */
+export const Control = {
+  /** front → daemon: [SETUP, settings] once, first. */
+  SETUP: 1,
+  /** front → daemon: [START, context, spec, address, nice, on the main thread] */
+  START: 2,
+  /** front → daemon: [END, context] end its thread, whatever it does. */
+  END: 3,
+  /** front → daemon: [EXIT] nothing will follow: end. */
+  EXIT: 4,
+  /** daemon → front: [HELLO, version] it can start contexts. */
+  HELLO: 5,
+  /** daemon → front: [LINE, context, stream, text] a line of a context's output. */
+  LINE: 6,
+  /** daemon → front: [EXITED, context, exit code, error record | undefined] */
+  EXITED: 7,
+  /** daemon → front: [BEAT, resident bytes, CPU milliseconds, boards] every BEAT_INTERVAL. */
+  BEAT: 8,
+} as const
+
+export const CONTROL_VERSION = 1
+
+/** How often a daemon tells that it turns, and what its contexts' scoreboards say; milliseconds. */
+export const BEAT_INTERVAL = 500
+
+/** What a daemon is told before it starts anything. */
+export interface DaemonSetup {
+  readonly name: string
+  readonly umask: number | undefined
+}
+
+/** One context in a BEAT: its number, its CPU milliseconds, its scoreboard's cells. */
+export type Board = readonly [context: number, cpu: number, cells: readonly number[]]
+
+/** Output that a front does not read may not fill a daemon: past so many bytes, lines are dropped. */
+const MAX_UNREAD = 1024 * 1024
+
+/** One end of the control socket. `onMessage` hears `undefined` for what no honest end writes, and nothing after it. */
+export class ControlLink {
+  readonly #socket: Socket
+
+  constructor(socket: Socket, onMessage: (message: readonly unknown[] | undefined) => void, onClose: () => void) {
+    this.#socket = socket
+    const reader = new MessageReader(onMessage)
+    const read = (chunk: Buffer): void => {
+      if (reader.push(chunk)) return
+      socket.off('data', read)
+      onMessage(undefined)
+    }
+    socket.on('data', read)
+    socket.on('error', () => {})
+    socket.once('close', onClose)
+  }
+
+  /** More waits to be read by the other end than it should. */
+  get isBehind(): boolean {
+    return this.#socket.writableLength > MAX_UNREAD
+  }
+
+  post(message: unknown[]): void {
+    for (const buffer of encode(message)) this.#socket.write(buffer)
+  }
+
+  unref(): void {
+    this.#socket.unref()
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+}

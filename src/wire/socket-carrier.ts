@@ -1,0 +1,93 @@
+import { FRAME_LENGTH } from './frames.ts'
+import { encode, MessageReader } from './codec.ts'
+import type { Socket } from 'node:net'
+import type { Carrier } from './carrier.ts'
+import type { Batch } from './frames.ts'
+
+/** A batch with more bytes and text than this leaves as several messages, parted between frames. */
+const PART = 1024 * 1024
+
+/** A carrier on a Unix socket: the relay to a context in another process. Both ends are the same. */
+export class SocketCarrier implements Carrier {
+  readonly movesMemory = false
+  readonly #onBatch: (batch: unknown) => void
+  readonly #onClose: () => void
+  #socket: Socket | undefined
+  #closed = false
+
+  constructor(onBatch: (batch: unknown) => void, onClose: () => void) {
+    this.#onBatch = onBatch
+    this.#onClose = onClose
+  }
+
+  /** The connection is there; `first`: what was read of it already. Nothing is posted before. */
+  attach(socket: Socket, first: Buffer): void {
+    if (this.#closed) {
+      socket.destroy()
+      return
+    }
+    this.#socket = socket
+    const reader = new MessageReader((batch) => this.#onBatch(batch))
+    const read = (chunk: Buffer): void => {
+      if (reader.push(chunk)) return
+      socket.off('data', read)
+      // No batch: its reader calls that what it is.
+      this.#onBatch(undefined)
+    }
+    socket.on('data', read)
+    socket.on('error', () => {})
+    socket.once('close', () => {
+      this.#closed = true
+      this.#onClose()
+    })
+    if (first.byteLength > 0) read(first)
+  }
+
+  get attached(): boolean {
+    return this.#socket !== undefined
+  }
+
+  post(batch: Batch): void {
+    const socket = this.#socket
+    if (this.#closed || socket === undefined) return
+    socket.cork()
+    for (const part of parted(batch)) for (const buffer of encode(part)) socket.write(buffer)
+    socket.uncork()
+  }
+
+  ref(): void {
+    this.#socket?.ref()
+  }
+
+  unref(): void {
+    this.#socket?.unref()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#socket?.destroy()
+  }
+}
+
+/** The batch, or its frames in several where it is large. */
+function parted(batch: Batch): Batch[] {
+  const parts: Batch[] = []
+  let from = 0
+  let size = 0
+  for (let at = 0; at < batch.length; ) {
+    const next = at + (FRAME_LENGTH[batch[at] as number] as number)
+    for (; at < next; at++) size += sizeOf(batch[at])
+    if (size < PART) continue
+    parts.push(batch.slice(from, next))
+    from = next
+    size = 0
+  }
+  if (from === 0) return [batch]
+  if (from < batch.length) parts.push(batch.slice(from))
+  return parts
+}
+
+function sizeOf(element: unknown): number {
+  if (typeof element === 'string') return element.length
+  return element instanceof Uint8Array ? element.byteLength : 0
+}
