@@ -46,7 +46,8 @@ export class Groups {
   readonly #pending = new Set<Group>()
   /** Groups that left the table and drain, or replace another and start. */
   readonly #outside = new Set<Group>()
-  readonly #reloads = new Map<string, Promise<void>>()
+  /** By key, the latest of each group. */
+  readonly #reloads = new Map<string, { readonly revision: string; readonly done: Promise<void> }>()
   readonly #evictions: Partial<Record<EndReason, number>> = {}
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
   readonly #supervisor: Supervisor
@@ -259,13 +260,26 @@ export class Groups {
     return new TenantryError(code, message, { label, retryAfter })
   }
 
+  /** One at a time for each group: who wants the version that starts already shares it, another one follows it. */
   #reloadOnce(old: Group, target: GroupTarget): Promise<void> {
     const { key } = old.target
+    const { revision } = target.tenant
     const running = this.#reloads.get(key)
-    if (running !== undefined) return running
-    const reload = this.#replace(old, target).finally(() => this.#reloads.delete(key))
-    this.#reloads.set(key, reload)
-    return reload
+    if (running?.revision === revision) return running.done
+    const replaced = running === undefined ? this.#replace(old, target) : this.#replaceAfter(running.done, key, target)
+    const done = replaced.finally(() => {
+      if (this.#reloads.get(key)?.done === done) this.#reloads.delete(key)
+    })
+    this.#reloads.set(key, { revision, done })
+    return done
+  }
+
+  async #replaceAfter(earlier: Promise<void>, key: string, target: GroupTarget): Promise<void> {
+    // How that went is the business of who asked for it.
+    await earlier.catch(() => {})
+    const current = this.#registry.peek(key)
+    // Gone meanwhile: the next request starts the new code anyway.
+    if (current !== undefined) await this.#replace(current, target)
   }
 
   async #replace(old: Group, target: GroupTarget): Promise<void> {

@@ -5,6 +5,7 @@ import { TenantryError } from '../../src/errors.ts'
 import { settle } from './fake-clock.ts'
 import { codeOf, House, targetOf } from './house.ts'
 import type { FakeContext } from './fake-context.ts'
+import type { GroupTarget } from '../../src/group/lease.ts'
 
 const SITE = targetOf('a.test')
 
@@ -288,6 +289,38 @@ test('a reload serves with the old context until the new one is ready', async ()
   assert.equal((await house.groups.acquire(SITE)).context, house.last)
   assert.equal(old.gone, false)
   lease.release(true)
+})
+
+test('a reload to another version follows the one that runs, so that the latest code serves when it resolves', async () => {
+  const house = new House()
+  const version = (revision: string): GroupTarget => targetOf('a.test', { revision })
+  await house.visit(version('1'))
+  const second = house.groups.reload('a.test', () => version('2'))
+  const third = house.groups.reload('a.test', () => version('3'))
+  await settle()
+  house.last.becomeReady()
+  await second
+  await settle()
+  house.last.becomeReady()
+  await third
+  assert.deepEqual(house.groups.targets().map(({ tenant }) => tenant.revision), ['3'])
+  assert.equal(house.contexts.length, 3)
+  await settle()
+  assert.equal(house.alive.length, 1)
+})
+
+test('a reload follows one that fails', async () => {
+  const house = new House()
+  await house.visit(targetOf('a.test'))
+  const broken = house.groups.reload('a.test', () => targetOf('a.test', { revision: 'broken' }))
+  const mended = house.groups.reload('a.test', () => targetOf('a.test', { revision: 'mended' }))
+  await settle()
+  house.last.failStart('syntax error')
+  await assert.rejects(broken, { code: 'ERR_START_FAILED' })
+  await settle()
+  house.last.becomeReady()
+  assert.equal(await mended, true)
+  assert.deepEqual(house.groups.targets().map(({ tenant }) => tenant.revision), ['mended'])
 })
 
 test('a reload that fails keeps the old context and says why', async () => {
