@@ -39,6 +39,7 @@ export class Service implements FrontListener, ExchangeTotals {
   constructor(carrier: Carrier, scoreboard: Scoreboard, liveness: Liveness) {
     this.#scoreboard = scoreboard
     this.#liveness = liveness
+    this.#lifecycle.publish()
     this.channel = new TenantChannel(carrier, this)
     this.channel.hello()
   }
@@ -92,6 +93,7 @@ export class Service implements FrontListener, ExchangeTotals {
    */
   onDrain(): void {
     this.#draining = true
+    this.#lifecycle.drain()
     this.#told = process.listenerCount('SIGTERM') > 0
     // As behind a real signal: what a listener throws is uncaught.
     process.nextTick(() => (process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', 15))

@@ -17,9 +17,9 @@ const SERVED: Explanation = {
   applicationGroup: { name: 'beta', key: 'function:beta 1', by: 'dispatch' },
   processGroup: { name: '', by: 'global' },
   limits: {
-    startupTimeout: 30_000, memoryLimit: 256 * MB, deadlockTimeout: 0, cpuTimeLimit: 0, maxRequests: 0, maxAge: 0,
+    startupTimeout: 30_000, memoryLimit: 256 * MB, bufferLimit: 0, deadlockTimeout: 0, cpuTimeLimit: 0, maxRequests: 0, maxAge: 0,
     terminateTimeout: 2000, handlerTimeout: 60_000, idleTimeout: 0, bodyLimit: 0, maxInFlight: 9, maxQueue: 1,
-  },
+  } as NonNullable<Explanation['limits']>,
   problem: null,
   refusal: null,
 }

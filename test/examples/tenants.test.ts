@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { ask, askJson, startProgram } from './program.ts'
 
 const SERVE = ['dist/cli/main.js', 'serve', 'examples/tenants', '--port', '0']
-const NAMED = ['express', 'fastify', 'koa', 'hono', 'plain', 'program', 'mounts']
+const NAMED = ['express', 'fastify', 'koa', 'hono', 'plain', 'program', 'mounts', 'life']
 
 test('serve runs every example application, unmodified, each in its own application group', async (t) => {
   const { url, stop } = await startProgram(t, ...SERVE)

@@ -4,7 +4,9 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createRuntime, TenantryError } from 'tenantry'
-import type { ErrorCode, Runtime, RuntimeOptions, Tenant } from 'tenantry'
+import type { DispatchHook, ErrorCode, Runtime, RuntimeOptions, Tenant } from 'tenantry'
+import { onDrain, waitUntil } from 'tenantry/tenant'
+import type { label } from 'tenantry/tenant'
 import { expectType } from './equal.ts'
 import type { Equal } from './equal.ts'
 
@@ -62,3 +64,17 @@ type AnyKey<T> = { [K in keyof T]-?: 0 extends 1 & T[K] ? K : never }[keyof T]
 expectType<Equal<AnyKey<RuntimeOptions>, never>>()
 expectType<Equal<AnyKey<Runtime['options']>, never>>()
 expectType<Equal<AnyKey<Tenant>, never>>()
+
+// Hooks answer at once or later, and with nothing but what they may.
+createRuntime({ tenants: './tenants', access: () => 402, dispatch: async () => await Promise.resolve(undefined) })
+createRuntime({ tenants: './tenants', access: async ({ headers }) => await Promise.resolve(headers['x-key'] === 'k') })
+// @ts-expect-error a verdict is a boolean or a status
+createRuntime({ tenants: './tenants', access: () => 'yes' })
+// @ts-expect-error what a hook sees is not to be changed
+const meddling: DispatchHook = (request) => { request.url = '/'; return undefined }
+void meddling
+
+// What an application may ask: also outside a context, where there are no names.
+expectType<Equal<typeof label, string | undefined>>()
+expectType<Equal<ReturnType<typeof onDrain>, () => void>>()
+waitUntil(onDrain(async () => await Promise.resolve()))
