@@ -165,6 +165,30 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     doc: 'How long one context serves before it is replaced.',
     reason: 'a healthy application needs no replacement',
   }),
+  headerTimeout: duration('15s', '0 is off', {
+    doc: 'How long the head of a request may take from its first byte, before bytes extend it.',
+    reason: 'as mod_wsgi-express; a head is one packet or two',
+  }),
+  headerMinRate: count(0, () => 500, '500', {
+    doc: 'Bytes a second of a head: each byte received extends headerTimeout by its share of a second; 0 is off.',
+    reason: 'as mod_wsgi-express; slower than any modem',
+  }),
+  headerMaxTimeout: maxTimeout('headerTimeout', 'headerMinRate', (timeout) => 2 * timeout, 'twice headerTimeout', {
+    doc: 'How long the head of a request may take at most, however fast it comes.',
+    reason: 'as mod_wsgi-express: 30s for 15s; a head has 16kb, which need no longer at the least rate',
+  }),
+  bodyTimeout: duration('15s', '0 is off', {
+    doc: 'How long the body of a request may take from its first read, before bytes extend it.',
+    reason: 'as mod_wsgi-express; time in which the application reads nothing is not counted',
+  }),
+  bodyMinRate: count(0, () => 500, '500', {
+    doc: 'Bytes a second of a body: each byte received extends bodyTimeout by its share of a second; 0 is off.',
+    reason: 'as mod_wsgi-express; slower than any modem',
+  }),
+  bodyMaxTimeout: maxTimeout('bodyTimeout', 'bodyMinRate', () => 0, '0 (off)', {
+    doc: 'How long the body of a request may take at most, however fast it comes.',
+    reason: 'as mod_wsgi-express; a large upload is not a slow one',
+  }),
   bodyLimit: size(() => 0, '0 (off)', 0, {
     doc: 'The largest request body.',
     reason: 'bodies are streamed and never held, so the application may decide',
@@ -191,6 +215,19 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
 }
 
 export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
+
+/** Its default follows the two options that it extends, and is off where they are. */
+function maxTimeout(
+  timeout: 'headerTimeout' | 'bodyTimeout',
+  minRate: 'headerMinRate' | 'bodyMinRate',
+  standard: (timeout: number) => number,
+  shown: string,
+  text: { doc: string; reason: string },
+): OptionSpec {
+  const initial: OptionSpec['initial'] = (_, before) =>
+    before[minRate] === 0 ? 0 : standard(before[timeout] as number)
+  return { ...duration('0', '0 is off', text), initial, standard: shown }
+}
 
 function nineTenths(whole: number): number {
   return Math.max(1, Math.floor(whole * 0.9))

@@ -11,7 +11,7 @@ import { suggestion } from './nearest.ts'
 import { isObject } from './option-spec.ts'
 import { OPTION_NAMES, OPTIONS } from './option-table.ts'
 import type { LoggerOption } from './ops/logger.ts'
-import { showValue } from './units.ts'
+import { formatDuration, showValue } from './units.ts'
 
 /** A number of milliseconds, or text such as `'30s'`. */
 export type Duration = number | string
@@ -84,6 +84,18 @@ export interface ResolvedOptions {
   readonly maxRequests: number
   /** How long one context serves before it is replaced. */
   readonly maxAge: number
+  /** How long the head of a request may take from its first byte, before bytes extend it. */
+  readonly headerTimeout: number
+  /** Bytes a second of a head: each byte received extends headerTimeout by its share of a second; 0 is off. */
+  readonly headerMinRate: number
+  /** How long the head of a request may take at most, however fast it comes. */
+  readonly headerMaxTimeout: number
+  /** How long the body of a request may take from its first read, before bytes extend it. */
+  readonly bodyTimeout: number
+  /** Bytes a second of a body: each byte received extends bodyTimeout by its share of a second; 0 is off. */
+  readonly bodyMinRate: number
+  /** How long the body of a request may take at most, however fast it comes. */
+  readonly bodyMaxTimeout: number
   /** The largest request body. */
   readonly bodyLimit: number
   /** How far the threads of tenants stand back for the front: their nice value; Linux only. */
@@ -106,6 +118,10 @@ type DurationName =
   | 'deadlockTimeout'
   | 'cpuTimeLimit'
   | 'maxAge'
+  | 'headerTimeout'
+  | 'headerMaxTimeout'
+  | 'bodyTimeout'
+  | 'bodyMaxTimeout'
 
 type Accepted<N extends OptionName> = N extends DurationName
   ? Duration
@@ -171,9 +187,30 @@ function refuseConflicts(resolved: ResolvedOptions, given: RuntimeOptions): void
       `${part} is ${resolved[part]}, but ${whole} is ${resolved[whole]}${origin}; lower ${part} or raise ${whole}`,
     )
   }
+  refuseMaximum(resolved, 'headerMaxTimeout', 'headerTimeout', 'headerMinRate')
+  refuseMaximum(resolved, 'bodyMaxTimeout', 'bodyTimeout', 'bodyMinRate')
   if (typeof resolved.tenants === 'function' && resolved.allowedHosts === undefined) {
     throw wrong(
       'allowedHosts is missing; a tenants function cannot list its hosts, so write them, or true to allow any',
+    )
+  }
+}
+
+/** A maximum bounds what received bytes extend: without a rate they extend nothing, and without a timeout there is nothing. */
+function refuseMaximum(
+  resolved: ResolvedOptions,
+  most: 'headerMaxTimeout' | 'bodyMaxTimeout',
+  timeout: 'headerTimeout' | 'bodyTimeout',
+  minRate: 'headerMinRate' | 'bodyMinRate',
+): void {
+  if (resolved[most] === 0) return
+  const off = ([timeout, minRate] as const).find((name) => resolved[name] === 0)
+  if (off !== undefined) {
+    throw wrong(`${most} is ${formatDuration(resolved[most])}, but ${off} is 0, so that nothing would be extended; set ${off} or leave ${most} out`)
+  }
+  if (resolved[most] < resolved[timeout]) {
+    throw wrong(
+      `${most} is ${formatDuration(resolved[most])}, but ${timeout} is ${formatDuration(resolved[timeout])}; lower ${timeout} or raise ${most}`,
     )
   }
 }

@@ -5,10 +5,13 @@ import { TenantryError } from './errors.ts'
 import { publish } from './events.ts'
 import { explainRequest } from './explain.ts'
 import { Groups } from './group/groups.ts'
+import { BodyDeadlines } from './http/body-deadlines.ts'
 import { Dispatcher } from './http/dispatch.ts'
+import { HeadDeadlines } from './http/head-deadlines.ts'
 import { keepsKey } from './http/resolve.ts'
 import { listen } from './http/server.ts'
 import { ServerEnd } from './http/server-end.ts'
+import { Sweep } from './http/sweep.ts'
 import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
@@ -24,6 +27,7 @@ import type { GroupTarget } from './group/lease.ts'
 import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
 import type { PeerInfo } from './http/fetch-source.ts'
 import type { Resolver } from './http/resolve.ts'
+import type { WatchedServer } from './http/head-deadlines.ts'
 import type { ListenOptions } from './http/server.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
 import type { Transitions } from './state.ts'
@@ -67,6 +71,11 @@ export interface Runtime extends AsyncDisposable {
    * connection before it answers; an answer that breaks off is an errored body. Bound.
    */
   readonly fetch: (request: Request, info?: PeerInfo) => Promise<Response>
+  /**
+   * Watches how fast request heads come on a server of yours, HTTP/1 or HTTP/2: `headerTimeout` and what extends it.
+   * Call it before the server listens. Bodies are watched anyway, and servers of `listen()` are protected.
+   */
+  protect(server: WatchedServer): void
   /** Starts a server that Tenantry owns; `close()` closes it. Rejects with Node's own error when it cannot listen. */
   listen(options?: ListenOptions): Promise<Server>
   /** Resolves when requests can be served. Calling it is optional. */
@@ -123,6 +132,7 @@ class TenantRuntime implements Runtime {
   readonly #directory: TenantDirectory
   readonly #groups: Groups
   readonly #dispatcher: Dispatcher
+  readonly #heads: HeadDeadlines
   readonly #servers = new Set<ServerEnd>()
   readonly #stopLog: () => void
   #resolver: Resolver
@@ -140,7 +150,16 @@ class TenantRuntime implements Runtime {
       clock: systemClock,
       createContext: (spec) => startThread(spec, systemClock, options.tenantNice),
     })
+    const reads = new Sweep(systemClock)
+    this.#heads = new HeadDeadlines(
+      { timeout: options.headerTimeout, maxTimeout: options.headerMaxTimeout, minRate: options.headerMinRate },
+      reads,
+    )
     this.#dispatcher = new Dispatcher({
+      bodies: new BodyDeadlines(
+        { timeout: options.bodyTimeout, maxTimeout: options.bodyMaxTimeout, minRate: options.bodyMinRate },
+        reads,
+      ),
       clock: systemClock,
       groups: this.#groups,
       trust: createTrust(options.trustProxy),
@@ -185,11 +204,15 @@ class TenantRuntime implements Runtime {
 
   async listen(options: ListenOptions = {}): Promise<Server> {
     await this.start()
-    const server = await listen(this.#dispatcher, options)
+    const server = await listen(this.#dispatcher, this.#heads, options)
     const end = new ServerEnd(server, systemClock)
     this.#servers.add(end)
     server.once('close', () => this.#servers.delete(end))
     return server
+  }
+
+  protect(server: WatchedServer): void {
+    this.#heads.protect(server)
   }
 
   stats(): RuntimeStats {

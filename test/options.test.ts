@@ -60,6 +60,12 @@ test('defaults are filled in, and the result is frozen', () => {
       cpuTimeLimit: 0,
       maxRequests: 0,
       maxAge: 0,
+      headerTimeout: 15_000,
+      headerMinRate: 500,
+      headerMaxTimeout: 30_000,
+      bodyTimeout: 15_000,
+      bodyMinRate: 500,
+      bodyMaxTimeout: 0,
       bodyLimit: 0,
       tenantNice: process.platform === 'linux' ? 5 : 0,
       logger: { level: 'info' },
@@ -208,4 +214,17 @@ test('the sentence at the type of an option is the one of the table', () => {
     Object.fromEntries(comments),
     Object.fromEntries(OPTION_NAMES.map((name) => [name, OPTIONS[name].doc])),
   )
+})
+
+test('a read deadline has a maximum only where something can be extended, and never one below it', () => {
+  for (const stage of ['header', 'body'] as const) {
+    const [timeout, most, rate] = [`${stage}Timeout`, `${stage}MaxTimeout`, `${stage}MinRate`] as const
+    assert.equal(refusal({ [most]: '1m', [rate]: 0 }), `${most} is 1m, but ${rate} is 0, so that nothing would be extended; set ${rate} or leave ${most} out`)
+    assert.equal(refusal({ [most]: '1m', [timeout]: 0 }), `${most} is 1m, but ${timeout} is 0, so that nothing would be extended; set ${timeout} or leave ${most} out`)
+    assert.equal(refusal({ [most]: '5s' }), `${most} is 5s, but ${timeout} is 15s; lower ${timeout} or raise ${most}`)
+    // What was not written follows.
+    assert.equal(resolve({ [rate]: 0 })[most], 0)
+    assert.equal(resolve({ [timeout]: 0 })[most], 0)
+  }
+  assert.equal(resolve({ headerTimeout: '1m' }).headerMaxTimeout, 120_000)
 })

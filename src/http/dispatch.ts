@@ -7,7 +7,7 @@ import { HandlerDeadlines } from './handler-deadlines.ts'
 import { clientOf, factsOf } from './head-facts.ts'
 import { Passage, publishRefusal } from './passage.ts'
 import { closeWithConnection } from './pipelined.ts'
-import { bodyConsumed, bodyTooLarge } from './body-facts.ts'
+import { bodyConsumed, bodyTooLarge, readBodyFacts } from './body-facts.ts'
 import { bodyFactsOf } from './http2-front.ts'
 import { Relay } from './relay.ts'
 import { FrontTunnel, refuseUpgrade } from './tunnel.ts'
@@ -17,6 +17,7 @@ import type { Clock } from '../clock.ts'
 import type { Groups } from '../group/groups.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts, Trust } from '../label/trust.ts'
+import type { BodyDeadlines } from './body-deadlines.ts'
 import type { PeerInfo } from './fetch-source.ts'
 import type { RequestSource } from './passage.ts'
 import type { Resolver, Route } from './resolve.ts'
@@ -27,6 +28,7 @@ export interface DispatchSettings {
   readonly clock: Clock
   readonly groups: Groups
   readonly trust: Trust
+  readonly bodies: BodyDeadlines
   /** The resolver of now: a refresh of the tenants replaces it. */
   readonly resolver: () => Resolver
   /** False once the runtime drains. */
@@ -40,12 +42,14 @@ export interface DispatchSettings {
  */
 export class Dispatcher {
   readonly deadlines: HandlerDeadlines
+  readonly bodies: BodyDeadlines
   readonly #settings: DispatchSettings
   #requests = 0
 
   constructor(settings: DispatchSettings) {
     this.#settings = settings
     this.deadlines = new HandlerDeadlines(settings.clock)
+    this.bodies = settings.bodies
   }
 
   /**
@@ -159,9 +163,10 @@ class RequestPassage extends Passage {
       const { bodyLimit } = lease.limits
       if (bodyLimit > 0 && body.length !== undefined && body.length > bodyLimit) throw bodyTooLarge(bodyLimit, lease.label)
     }
-    const { deadlines } = this.#dispatcher
+    const { deadlines, bodies } = this.#dispatcher
     const requestId = this.#dispatcher.nextRequestId()
-    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue: this.#expectsContinue, deadlines })
+    const expectsContinue = this.#expectsContinue
+    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue, deadlines, bodies })
   }
 
   protected refuse(error: TenantryError): void {
@@ -173,6 +178,7 @@ class RequestPassage extends Passage {
     if (this.#res.writableEnded) return
     try {
       replyWithError(this.req, this.#res, error)
+      if (readBodyFacts(this.req.rawHeaders).hasBody) this.#dispatcher.bodies.watchRest(this.req, this.#res)
     } catch {
       // An outer framework may have left the response in any state.
       this.#res.destroy()

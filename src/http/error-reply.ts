@@ -66,6 +66,13 @@ export function replyWithError(req: http.IncomingMessage, res: http.ServerRespon
   res.end(req.method === 'HEAD' ? undefined : body)
 }
 
+/** The same for a connection that has no response; it closes. */
+export function rawErrorReply(error: TenantryError): string {
+  const { status, title, fields, body } = errorReply(error, undefined)
+  const lines = [...fields, ['Connection', 'close'] as const].map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${title}\r\n${lines.join('')}\r\n${body}`
+}
+
 /** The same for `runtime.fetch`. */
 export function responseOf(request: Request, error: TenantryError): Response {
   const { status, title, fields, body } = errorReply(error, request.headers.get('accept'))

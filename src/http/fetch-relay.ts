@@ -52,6 +52,8 @@ export class FetchRelay extends Relayed {
   /** Never rejects: a body that fails is a client that leaves. */
   async #send(body: ReadableStream<Uint8Array>): Promise<void> {
     const reader = (this.#upload = body.getReader())
+    const length = this.#source.request.headers.get('content-length')
+    this.watchBody(length === null ? undefined : Number(length))
     const { bodyLimit } = this.task.lease.limits
     let bytes = 0
     try {
@@ -61,12 +63,17 @@ export class FetchRelay extends Relayed {
         if (done) break
         if (!(value instanceof Uint8Array)) throw new TypeError('A request body must be a stream of Uint8Array')
         bytes += value.byteLength
+        this.pace?.received(value.byteLength)
         if (bodyLimit > 0 && bytes > bodyLimit) {
           this.giveUp('body-limit', bodyTooLarge(bodyLimit, this.task.lease.label))
           return
         }
-        if (!this.stream.write(value)) await new Promise<void>((resolve) => { this.#wake = resolve })
+        if (this.stream.write(value)) continue
+        this.pace?.pause()
+        await new Promise<void>((resolve) => { this.#wake = resolve })
+        this.pace?.resume()
       }
+      this.pace?.end()
       this.stream.end(undefined)
       this.#upload = undefined
       if (this.state === 'uploading') this.settle()

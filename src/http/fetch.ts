@@ -5,6 +5,7 @@ import { FetchSource } from './fetch-source.ts'
 import { Passage, publishRefusal } from './passage.ts'
 import type { TenantryError } from '../errors.ts'
 import type { PeerInfo, Settle } from './fetch-source.ts'
+import type { BodyDeadlines } from './body-deadlines.ts'
 import type { HandlerDeadlines } from './handler-deadlines.ts'
 import type { Outlet } from './passage.ts'
 import type { Lease } from '../group/lease.ts'
@@ -13,6 +14,7 @@ import type { ClientFacts } from '../label/trust.ts'
 /** What a passage needs of its dispatcher. */
 interface Dispatch {
   readonly deadlines: HandlerDeadlines
+  readonly bodies: BodyDeadlines
   nextRequestId(): number
 }
 
@@ -76,8 +78,8 @@ export class FetchPassage extends Passage<FetchSource> {
     if (request.bodyUsed) throw bodyConsumed(lease.label)
     const { bodyLimit } = lease.limits
     if (bodyLimit > 0 && Number(request.headers.get('content-length')) > bodyLimit) throw bodyTooLarge(bodyLimit, lease.label)
-    const { deadlines } = this.#dispatch
-    const task = { lease, mount, client, requestId: this.#dispatch.nextRequestId(), deadlines }
+    const { deadlines, bodies } = this.#dispatch
+    const task = { lease, mount, client, requestId: this.#dispatch.nextRequestId(), deadlines, bodies }
     const relay = new FetchRelay(this.req, task, this.#settle, () => this.#outlet.detach())
     this.#outlet.once('close', () => relay.aborted())
   }

@@ -34,6 +34,7 @@ export class Relay extends Relayed implements CloseWatcher {
   readonly #res: http.ServerResponse
   #stopBody: (() => void) | undefined
   #bodyBytes = 0
+  #awaitsContinue = false
   #unwritten = 0
 
   constructor(req: http.IncomingMessage, res: http.ServerResponse, body: BodyFacts, task: RelayTask) {
@@ -57,13 +58,17 @@ export class Relay extends Relayed implements CloseWatcher {
     this.#res = res
     if (shared === undefined) res.on('close', () => this.closed())
     else watchClose(req, this)
-    if (body.hasBody) this.#readBody()
+    if (body.hasBody) this.#readBody(body.length, task.expectsContinue)
   }
 
   // What the client does.
 
-  #readBody(): void {
+  #readBody(length: number | undefined, expectsContinue: boolean): void {
     const req = this.#req
+    this.watchBody(length)
+    // Such a client sends nothing before it is told to.
+    this.#awaitsContinue = expectsContinue
+    if (expectsContinue) this.pace?.pause()
     const onData = (chunk: Uint8Array): void => this.#bodyData(chunk)
     const onEnd = (): void => this.#bodyEnd()
     req.on('data', onData)
@@ -79,17 +84,21 @@ export class Relay extends Relayed implements CloseWatcher {
   #bodyData(chunk: Uint8Array): void {
     const { bodyLimit } = this.task.lease.limits
     this.#bodyBytes += chunk.byteLength
+    this.pace?.received(chunk.byteLength)
     if (bodyLimit > 0 && this.#bodyBytes > bodyLimit) {
       this.giveUp('body-limit', bodyTooLarge(bodyLimit, this.task.lease.label))
       return
     }
     // node:http reads each chunk into memory of its own; unless somebody listens beside us, it can move.
     const own = this.#req.listenerCount('data') === 1
-    if (!this.stream.write(chunk, own)) this.#req.pause()
+    if (this.stream.write(chunk, own)) return
+    this.#req.pause()
+    this.pace?.pause()
   }
 
   #bodyEnd(): void {
     const { rawTrailers } = this.#req
+    this.pace?.end()
     this.stream.end(rawTrailers.length > 0 ? rawTrailers : undefined)
     if (this.state === 'uploading') this.settle()
   }
@@ -109,6 +118,7 @@ export class Relay extends Relayed implements CloseWatcher {
   // What the context says.
 
   protected begin(head: ResponseHead): boolean {
+    this.#continued()
     if (this.#res.headersSent) {
       this.#answeredElsewhere()
       return false
@@ -156,15 +166,24 @@ export class Relay extends Relayed implements CloseWatcher {
     const head = readResponseHead(text)
     if (head === undefined || head.status >= 200) return this.violation('an informational head that is none')
     try {
-      if (head.status === 100) this.#res.writeContinue()
-      else if (head.status === 102) this.#res.writeProcessing()
+      if (head.status === 100) {
+        this.#continued()
+        this.#res.writeContinue()
+      } else if (head.status === 102) this.#res.writeProcessing()
       else if (head.status === 103) this.#res.writeEarlyHints(collect(fieldsOf(head)))
     } catch {
       // A hint that node:http refuses is dropped: it is only a hint.
     }
   }
 
+  #continued(): void {
+    if (!this.#awaitsContinue) return
+    this.#awaitsContinue = false
+    this.pace?.resume()
+  }
+
   onWritable(): void {
+    this.pace?.resume()
     this.#req.resume()
   }
 
@@ -181,7 +200,10 @@ export class Relay extends Relayed implements CloseWatcher {
   }
 
   protected release(): void {
-    if (!this.stream.requestEnded) this.#stopBody?.()
+    if (!this.stream.requestEnded && this.#stopBody !== undefined) {
+      this.#stopBody()
+      this.task.bodies.watchRest(this.#req, this.#res)
+    }
     unwatchClose(this.#req, this)
   }
 

@@ -2,6 +2,7 @@ import { TenantryError } from '../errors.ts'
 import { requestError, requestFinish, requestStart } from '../events.ts'
 import { pieceLength } from '../wire/front-stream.ts'
 import { readResponseHead } from './response-head.ts'
+import type { BodyDeadlines, BodyPace } from './body-deadlines.ts'
 import type { AwaitingHead, HandlerDeadlines } from './handler-deadlines.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { Lease } from '../group/lease.ts'
@@ -17,6 +18,7 @@ export interface RelayedTask {
   readonly client: ClientFacts
   readonly requestId: number
   readonly deadlines: HandlerDeadlines
+  readonly bodies: BodyDeadlines
 }
 
 /**
@@ -33,6 +35,8 @@ export abstract class Relayed implements StreamListener, AwaitingHead {
    *     answering → uploading → over         the answer is, the request's body goes on
    */
   protected state: 'waiting' | 'answering' | 'uploading' | 'over' = 'waiting'
+  /** How the request's body comes, where somebody minds. */
+  protected pace: BodyPace | undefined
   readonly #channel: FrontChannel
   /** The connection's number where it serves this request alone. */
   readonly #ownConnection: number | undefined
@@ -62,6 +66,12 @@ export abstract class Relayed implements StreamListener, AwaitingHead {
     const { label, limits } = this.task.lease
     const message = `The application of '${label}' did not begin its answer within handlerTimeout (${limits.handlerTimeout} ms)`
     this.giveUp('timeout', new TenantryError('ERR_HANDLER_TIMEOUT', message, { label }))
+  }
+
+  /** The body is read from now on. */
+  protected watchBody(length: number | undefined): void {
+    const { bodies, lease } = this.task
+    this.pace = bodies.watch({ label: lease.label, length, onLate: (error) => this.giveUp('body-timeout', error) })
   }
 
   // What the context says.
@@ -189,6 +199,7 @@ export abstract class Relayed implements StreamListener, AwaitingHead {
   protected settle(): void {
     const served = this.state !== 'waiting'
     this.state = 'over'
+    this.pace?.end()
     this.release()
     this.task.deadlines.delete(this.#deadline)
     this.task.lease.release(served)

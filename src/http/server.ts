@@ -1,5 +1,6 @@
 import http from 'node:http'
 import type { Dispatcher } from './dispatch.ts'
+import type { HeadDeadlines } from './head-deadlines.ts'
 
 /** Where a server that Tenantry owns listens. */
 export interface ListenOptions {
@@ -12,8 +13,11 @@ export interface ListenOptions {
 }
 
 /** A server whose every request goes to the dispatcher. Rejects when it cannot listen. */
-export async function listen(dispatcher: Dispatcher, options: ListenOptions): Promise<http.Server> {
-  const server = http.createServer({ requireHostHeader: false }, (req, res) => dispatcher.request(req, res, undefined))
+export async function listen(dispatcher: Dispatcher, heads: HeadDeadlines, options: ListenOptions): Promise<http.Server> {
+  // Read deadlines are ours: Node's own would cut a long upload after five minutes, and a slow head after half a minute more.
+  const settings = { requireHostHeader: false, headersTimeout: 0, requestTimeout: 0 }
+  const server = http.createServer(settings, (req, res) => dispatcher.request(req, res, undefined))
+  heads.protect(server)
   // The application decides about both, not the front.
   server.on('checkContinue', (req, res) => dispatcher.request(req, res, undefined, true))
   server.on('checkExpectation', (req, res) => dispatcher.request(req, res, undefined))

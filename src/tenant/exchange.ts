@@ -119,10 +119,10 @@ export class Exchange implements RequestListener, ConnectionOwner {
     req.push(null)
   }
 
-  onReset(_code: ResetCode): void {
+  onReset(code: ResetCode): void {
     this.connection.owner = undefined
     this.connection.closeFromFront()
-    this.#abort()
+    this.#abort(this.#clientError(code))
   }
 
   onDrain(): void {
@@ -139,7 +139,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
   /** req.destroy(), res.destroy() and socket.destroy() all arrive here: the client sees a connection that breaks off. */
   onDestroy(): void {
     this.#stream.reset('destroyed')
-    this.#abort()
+    this.#abort(connectionReset())
   }
 
   readMore(): void {
@@ -210,11 +210,18 @@ export class Exchange implements RequestListener, ConnectionOwner {
     return this.connection.destroyed
   }
 
-  #abort(): void {
+  #abort(error: Error): void {
     if (this.#over) return
-    this.#req.destroy(connectionReset())
+    this.#req.destroy(error)
     process.nextTick(emitClose, this.#res)
     this.#end()
+  }
+
+  /** A client that left is 'aborted' with ECONNRESET; one that is too slow says how far it came. */
+  #clientError(code: ResetCode): Error {
+    if (code !== 'body-timeout') return connectionReset()
+    const announced = this.#req.headers['content-length']
+    return readTimeout(this.#bytesIn, announced === undefined ? undefined : Number(announced))
   }
 
   #end(): void {
@@ -223,6 +230,13 @@ export class Exchange implements RequestListener, ConnectionOwner {
     if (this.#server !== undefined) countConnection(this.#server, -1)
     this.#totals.ended(this.#bytesIn, this.#bytesOut)
   }
+}
+
+/** By the server's `bodyTimeout`; `bytesExpected` is undefined for a chunked body. */
+function readTimeout(bytesReceived: number, bytesExpected: number | undefined): Error {
+  const of = bytesExpected === undefined ? '' : ` of ${bytesExpected}`
+  const error = new Error(`The body came too slowly: ${bytesReceived}${of} bytes were received`)
+  return Object.assign(error, { name: 'ReadTimeoutError', code: 'ERR_READ_TIMEOUT', bytesReceived, bytesExpected })
 }
 
 /** What a request is after its end, whether or not anybody heard of it. */

@@ -3,7 +3,9 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import { MessageChannel } from 'node:worker_threads'
 import { readBodyFacts } from '../../src/http/body-facts.ts'
+import { BodyDeadlines } from '../../src/http/body-deadlines.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
+import { Sweep } from '../../src/http/sweep.ts'
 import { Relay } from '../../src/http/relay.ts'
 import { PortCarrier } from '../../src/wire/carrier.ts'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
@@ -62,6 +64,7 @@ export async function startRelay(
   const released: boolean[] = []
   const clock = new FakeClock()
   const deadlines = new HandlerDeadlines(clock)
+  const bodies = new BodyDeadlines({ timeout: 15_000, maxTimeout: 0, minRate: 500 }, new Sweep(clock))
   const onRequest = (req: http.IncomingMessage, res: http.ServerResponse): void => {
     before(req, res)
     let open = true
@@ -76,6 +79,7 @@ export async function startRelay(
       requestId: 1,
       expectsContinue: false,
       deadlines,
+      bodies,
     })
   }
   const port = await listen(t, http.createServer(onRequest))

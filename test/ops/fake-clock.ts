@@ -9,6 +9,11 @@ export class FakeClock implements Clock {
     return this.#now
   }
 
+  /** How many are set. */
+  get timers(): number {
+    return this.#timers.size
+  }
+
   after(milliseconds: number, run: () => void): () => void {
     return this.#add(milliseconds, run, undefined)
   }

@@ -3,9 +3,11 @@ import net from 'node:net'
 import { once } from 'node:events'
 import { systemClock } from '../../src/clock.ts'
 import { readBodyFacts } from '../../src/http/body-facts.ts'
+import { BodyDeadlines } from '../../src/http/body-deadlines.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
 import { closeWithConnection } from '../../src/http/pipelined.ts'
 import { Relay } from '../../src/http/relay.ts'
+import { Sweep } from '../../src/http/sweep.ts'
 import { FrontTunnel } from '../../src/http/tunnel.ts'
 import { appFile, startEntry } from '../context/start.ts'
 import type { AddressInfo } from 'node:net'
@@ -49,6 +51,7 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
   }
   const deadlines = new HandlerDeadlines(systemClock)
   t.after(() => deadlines.close())
+  const bodies = new BodyDeadlines({ timeout: 0, maxTimeout: 0, minRate: 0 }, new Sweep(systemClock))
   let requestId = 0
   const { mounts } = context.spec
   const task = (req: http.IncomingMessage): { lease: Lease; mount: number; client: ClientFacts; requestId: number } => ({
@@ -59,7 +62,7 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
   })
   const relay = (expectsContinue: boolean) => (req: http.IncomingMessage, res: http.ServerResponse) => {
     closeWithConnection(req, res)
-    new Relay(req, res, readBodyFacts(req.rawHeaders), { ...task(req), expectsContinue, deadlines })
+    new Relay(req, res, readBodyFacts(req.rawHeaders), { ...task(req), expectsContinue, deadlines, bodies })
   }
   const server = http.createServer(relay(false))
   server.on('checkContinue', relay(true))
