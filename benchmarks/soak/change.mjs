@@ -1,0 +1,40 @@
+// Changes tenants while they are served, and has them read again, until it is stopped.
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const EVERY = 8000
+const AT_ONCE = 3
+/** One of so many changes does not load; it is mended the next time. */
+const ONE_IS_BROKEN = 8
+
+export class Changes {
+  #stopped = false
+  #running
+  done = 0
+
+  constructor({ command, tenants, pickHost, random }) {
+    this.#running = this.#run({ command, tenants, pickHost, random })
+  }
+
+  async stop() {
+    this.#stopped = true
+    await this.#running
+  }
+
+  async #run({ command, tenants, pickHost, random }) {
+    while (!this.#stopped) {
+      for (let waited = 0; waited < EVERY && !this.#stopped; waited += 200) await sleep(200)
+      if (this.#stopped && tenants.broken.size === 0) return
+      const mended = [...tenants.broken]
+      const hosts = new Set([...mended, ...Array.from({ length: AT_ONCE }, pickHost)])
+      for (const host of hosts) {
+        tenants.changing.add(host)
+        command.behind.delete(host)
+        if (!this.#stopped && !mended.includes(host) && random() * ONE_IS_BROKEN < 1) tenants.break(host)
+        else tenants.change(host)
+      }
+      await command.reload()
+      this.done += hosts.size
+      for (const host of hosts) tenants.changing.delete(host)
+    }
+  }
+}

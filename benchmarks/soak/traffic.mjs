@@ -1,0 +1,180 @@
+// Clients that ask, each on its own, and the judgement on what they got.
+import { Agent } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { LARGE, PIECE, PIECES } from './apps/work.mjs'
+import { Client, digest } from './ask.mjs'
+import { createPick, createZipf } from './random.mjs'
+
+/** How steep: with 1.3, the first of 300 hosts gets three of ten requests, the last two hundred one of fourteen. */
+const EXPONENT = 1.3
+const THINK = 80
+/** Between two requests that make a context fail. */
+const FAULT_EVERY = 1500
+
+/** A context's end may be logged a moment before its client hears of it, and up to terminateTimeout after that. */
+const BEFORE = 250
+const AFTER = 3000
+
+/** Refusals that an honest client may meet at any time; anything else has to be explained. */
+const HONEST = new Set([
+  'ERR_GROUP_LIMIT', 'ERR_START_RATE', 'ERR_QUEUE_FULL', 'ERR_DRAINING', 'ERR_START_TIMEOUT', 'ERR_QUEUE_TIMEOUT', 'ERR_HANDLER_TIMEOUT',
+])
+/** What a tenant that does not load answers with. */
+const UNLOADABLE = new Set(['ERR_START_FAILED', 'ERR_GROUP_BACKOFF'])
+/** The longest back-off: a context that died before its first answer is the reason of every refusal within it. */
+const BACK_OFF = 60_000
+
+const BODY = [Buffer.alloc(48 * 1024, 'a'), Buffer.alloc(96 * 1024, 'b'), Buffer.alloc(7, 'c')]
+const DIGEST = digest(BODY)
+
+const FAULTS = [['exit', 8], ['throw', 6], ['reject', 3], ['hoard', 3], ['hang', 2], ['spin', 1]]
+
+export class Traffic {
+  #client
+  #agent
+  #command
+  #tenants
+  #count
+  #random
+  #pickHost
+  #running = []
+  #stopped = false
+
+  constructor({ url, clients, command, tenants, count, random }) {
+    this.#agent = new Agent({ keepAlive: true, maxSockets: clients * 2 })
+    this.#client = new Client(url, this.#agent)
+    this.#command = command
+    this.#tenants = tenants
+    this.#count = count
+    this.#random = random
+    this.#pickHost = createZipf(tenants.hosts, EXPONENT, random)
+    const pick = createPick([
+      [(host) => this.#hello(host), 70], [(host) => this.#stream(host), 7], [(host) => this.#upload(host), 7],
+      [(host) => this.#large(host), 4], [(host) => this.#slowReader(host), 2], [(host) => this.#talk(host), 5],
+      [(host) => this.#leaveAnswer(host), 3], [(host) => this.#leaveUpload(host), 2],
+    ], random)
+    for (let index = 0; index < clients; index += 1) this.#running.push(this.#loop(() => pick()(this.#pickHost()), THINK))
+    const pickFault = createPick(FAULTS, random)
+    this.#running.push(this.#loop(() => this.#provoke(pickFault()), 2 * FAULT_EVERY))
+  }
+
+  /** Every request is over and explained, and every connection closed, when it resolves. */
+  async stop() {
+    this.#stopped = true
+    await Promise.all(this.#running)
+    this.#agent.destroy()
+  }
+
+  async #loop(turn, pause) {
+    while (!this.#stopped) {
+      await turn()
+      await sleep(this.#random() * pause)
+    }
+  }
+
+  #hello(host) {
+    const { broken } = this.#tenants
+    const behind = this.#command.behind.has(host) || broken.has(host)
+    const version = behind || this.#tenants.changing.has(host) ? 0 : this.#tenants.version(host)
+    return this.#visit('hello', host, (client) => client.ask(host, '/'), (outcome) => {
+      if (outcome.text !== host) return `it said ${outcome.text.slice(0, 100)}`
+      if (Number(outcome.version) < version) this.#count.age({ host, version, got: outcome.version, at: new Date().toISOString() })
+      return undefined
+    }, true)
+  }
+
+  #stream(host) {
+    return this.#visit('stream', host, (client) => client.ask(host, '/stream'), has(PIECE * PIECES))
+  }
+
+  #upload(host) {
+    const says = ({ text }) => text === DIGEST ? undefined : `it read something else: ${text.slice(0, 100)}`
+    return this.#visit('upload', host, (client) => client.ask(host, '/upload', { pieces: BODY }), says)
+  }
+
+  #large(host) {
+    return this.#visit('large', host, (client) => client.ask(host, '/large'), has(LARGE))
+  }
+
+  #slowReader(host) {
+    return this.#visit('slow reader', host, (client) => client.ask(host, '/large', { pause: 1500 }), has(LARGE))
+  }
+
+  #talk(host) {
+    if (this.#tenants.kind(host) !== 'sockets') return this.#hello(host)
+    return this.#visit('websocket', host, (client) => client.talk(host), ({ bytes }) => bytes === 3 ? undefined : 'it said too little')
+  }
+
+  #leaveAnswer(host) {
+    return this.#visit('leaver', host, (client) => client.ask(host, '/stream', { leaveAfter: PIECE }), has(PIECE * PIECES))
+  }
+
+  #leaveUpload(host) {
+    return this.#visit('upload left', host, (client) => client.ask(host, '/upload', { pieces: BODY, leaveAfter: 100 * 1024 }), () => 'it went on')
+  }
+
+  /** Makes a context fail. What becomes of this very request is no promise. */
+  async #provoke(fault) {
+    this.#count.provoke(fault)
+    await this.#client.ask(this.#pickHost(), `/fault/${fault}`)
+  }
+
+  /** `check` says what is wrong with a complete answer. */
+  async #visit(what, host, run, check, timed = false) {
+    const count = this.#count
+    const excused = this.#tenants.broken.has(host) || this.#tenants.changing.has(host)
+    const from = Date.now()
+    const since = performance.now()
+    count.sent += 1
+    const outcome = await run(this.#client)
+    const { status, code, fault, left } = outcome
+    if (left) {
+      count.left += 1
+      return
+    }
+    if (fault === undefined && (status === 200 || status === 101)) {
+      const wrong = check(outcome)
+      if (wrong === undefined) {
+        count.answered += 1
+        if (timed) count.latencies.add(performance.now() - since)
+        return
+      }
+      count.lose({ what, host, status, fault: wrong, at: new Date(from).toISOString() })
+      return
+    }
+    if (fault === undefined && HONEST.has(code)) {
+      count.refuse(code)
+      return
+    }
+    const mayBeBroken = excused || this.#tenants.broken.has(host) || this.#tenants.changing.has(host)
+    if (fault === undefined && UNLOADABLE.has(code) && mayBeBroken) {
+      count.refuse(code)
+      return
+    }
+    if (fault === undefined && code === 'ERR_GROUP_BACKOFF' && this.#command.deathOf(host, from - BACK_OFF, Date.now()) !== undefined) {
+      count.refuse(code)
+      return
+    }
+    await this.#explain({ what, host, status, code, fault, at: new Date(from).toISOString() }, from)
+  }
+
+  /** Which context died under it? The log says so a moment later. */
+  async #explain(example, from) {
+    const to = Date.now()
+    for (const until = to + AFTER; ;) {
+      const death = this.#command.deathOf(example.host, from - BEFORE, to + AFTER)
+      if (death !== undefined) {
+        const { contextId, reason } = death
+        this.#count.die(reason, { ...example, contextId, reason })
+        return
+      }
+      if (Date.now() > until) break
+      await sleep(100)
+    }
+    this.#count.lose(example)
+  }
+}
+
+function has(size) {
+  return ({ bytes }) => bytes === size ? undefined : `${bytes} bytes instead of ${size}`
+}

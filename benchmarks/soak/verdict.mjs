@@ -1,0 +1,84 @@
+// What a soak promises, whether it was kept, and how it is shown.
+import { table } from '../figures.mjs'
+
+const MEGABYTE = 2 ** 20
+/**
+ * Bytes, from the larger of the first two rests to the smaller of the last two. Nobody collects garbage by force here and
+ * malloc keeps pages of what a hundred threads have freed, so one rest alone may hold a hundred megabytes more than another.
+ */
+const MOST_GROWTH = 32 * MEGABYTE
+/** Of the healthy requests; the rest may be refused with a code, for births and places are limited. */
+const LEAST_ANSWERED = 0.8
+const ROWS = 12
+
+/** Pure: every promise, and whether it was kept. */
+export function judgeSoak({ requests, rests: [empty, ...rests], ended, complaints }) {
+  const [first, second] = rests
+  const [last, before] = rests.toReversed()
+  const grown = last.resident === undefined ? undefined
+    : Math.min(last.resident, before.resident) - Math.max(first.resident, second.resident)
+  return [
+    promise('requests lost without a context that died under them', 'none', requests.lost, requests.lost === 0),
+    promise('answers of code that was replaced before', 'none', requests.stale, requests.stale === 0),
+    promise('answered', `>= ${LEAST_ANSWERED} of what was not left`, share(requests), share(requests) >= LEAST_ANSWERED),
+    promise('contexts alive at rest', 'none', last.alive, rests.every(({ alive }) => alive === 0)),
+    promise('memory at rest grew by, MB', `<= ${MOST_GROWTH / MEGABYTE}`, grown === undefined ? undefined : Math.round(grown / MEGABYTE),
+      grown === undefined || grown <= MOST_GROWTH),
+    promise('descriptors at rest', `<= ${first.descriptors}, as at the first rest; ${empty.descriptors} before the first request`,
+      last.descriptors, !(last.descriptors > first.descriptors)),
+    promise('threads at rest', `<= ${first.threads}, as at the first rest`, last.threads, !(last.threads > first.threads)),
+    promise('exit code after SIGTERM', '0', ended.signal ?? ended.code, ended.code === 0),
+    promise('errors and warnings of the process itself', 'none', complaints.length, complaints.length === 0),
+  ]
+}
+
+function promise(what, target, value, kept) {
+  return { what, target, value, kept }
+}
+
+function share({ sent, left, answered }) {
+  return Number((answered / Math.max(1, sent - left)).toFixed(3))
+}
+
+export function showLine({ phase, seconds, sent, answered, refused, died, lost, stale, born, gone, alive, resident, descriptors, threads }) {
+  const parts = [
+    `${sent} sent`, `${answered} answered`, `${refused} refused`, `${died} died`, `${lost} lost`, ...(stale > 0 ? [`${stale} stale`] : []),
+    `contexts ${born} born ${gone} gone ${alive} alive`, `${megabytes(resident)} MB`, `${descriptors ?? '-'} fds`, `${threads ?? '-'} threads`,
+  ]
+  return `${String(seconds).padStart(5)} s ${phase}: ${parts.join(', ')}`
+}
+
+export function showSoak({ settings, requests, contexts, rests, samples, targets, complaints }) {
+  const { sent, answered, left, lost, refused, died, faults, p50, p99 } = requests
+  const rows = samples.filter((_, index) => index % Math.max(1, Math.floor(samples.length / ROWS)) === 0 || samples[index].phase === 'rest')
+  return [
+    `${settings.minutes} minutes, ${settings.tenants} tenants, ${contexts.maxContexts} places, seed ${settings.seed}: `
+      + `${sent} requests sent, ${answered} answered, ${left} left by the client, ${sum(refused)} refused with a code, `
+      + `${sum(died)} whose context died under them, ${lost} lost. p50 ${p50} ms, p99 ${p99} ms, cold starts included.`,
+    `Refused: ${shown(refused)}. Died under them: ${shown(died)}. Faults provoked: ${shown(faults)}.`,
+    `Contexts: ${contexts.born} born, ${contexts.stillborn} failed to start, gone by: ${shown(contexts.gone)}; told to go for: ${shown(contexts.evicted)}. `
+      + `Resident at rest: ${rests.map(({ resident }) => megabytes(resident)).join(', ')} MB, the first before any request.`,
+    table(['seconds', 'phase', 'sent', 'answered', 'lost', 'contexts', 'resident MB', 'descriptors', 'threads'], rows.map((row) => [
+      String(row.seconds), row.phase, String(row.sent), String(row.answered), String(row.lost), String(row.alive), megabytes(row.resident),
+      String(row.descriptors ?? '-'), String(row.threads ?? '-'),
+    ])),
+    table(['promise', 'target', 'found', ''], targets.map(({ what, target, value, kept }) =>
+      [what, target, String(value ?? '-'), kept ? 'kept' : 'BROKEN'])),
+    ...requests.examples.lost.slice(0, 20).map((example) => `LOST ${JSON.stringify(example)}`),
+    ...requests.examples.stale.slice(0, 20).map((example) => `STALE ${JSON.stringify(example)}`),
+    ...complaints.slice(0, 20).map((text) => `COMPLAINT ${text}`),
+  ].join('\n\n')
+}
+
+function shown(counts) {
+  const entries = Object.entries(counts).sort(([, a], [, b]) => b - a)
+  return entries.length === 0 ? 'none' : entries.map(([name, value]) => `${name} ${value}`).join(', ')
+}
+
+function sum(counts) {
+  return Object.values(counts).reduce((total, value) => total + value, 0)
+}
+
+function megabytes(bytes) {
+  return bytes === undefined ? '-' : (bytes / MEGABYTE).toFixed(1)
+}
