@@ -13,6 +13,7 @@ import {
 } from './option-spec.ts'
 import type { OptionName } from './options.ts'
 import { DEFAULT_LOGGER } from './ops/logger.ts'
+import { WINDOW } from './wire/frames.ts'
 
 /** A smaller heap does not even load an application. */
 const LEAST_MEMORY = 16 * 1024 ** 2
@@ -192,6 +193,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
   bodyLimit: size(() => 0, '0 (off)', 0, {
     doc: 'The largest request body.',
     reason: 'bodies are streamed and never held, so the application may decide',
+  }),
+  bufferLimit: size(() => 32 * 1024 ** 2, '32mb', WINDOW, {
+    doc: 'Bytes of bodies that one group holds in the front, besides 64kb for each request; also of answers that nobody reads.',
+    reason: '73 bodies at full speed; the others go on more slowly, and of unread answers the oldest is cut',
   }),
   tenantNice: count(0, () => (process.platform === 'linux' ? 5 : 0), '5 on Linux, 0 elsewhere', {
     doc: 'How far the threads of tenants stand back for the front: their nice value; Linux only.',

@@ -98,6 +98,8 @@ export interface ResolvedOptions {
   readonly bodyMaxTimeout: number
   /** The largest request body. */
   readonly bodyLimit: number
+  /** Bytes of bodies that one group holds in the front, besides 64kb for each request; also of answers that nobody reads. */
+  readonly bufferLimit: number
   /** How far the threads of tenants stand back for the front: their nice value; Linux only. */
   readonly tenantNice: number
   /** Where the log goes: a pino logger, options for one, or false for none. */
@@ -125,7 +127,7 @@ type DurationName =
 
 type Accepted<N extends OptionName> = N extends DurationName
   ? Duration
-  : N extends 'memoryLimit' | 'maxMemory' | 'bodyLimit'
+  : N extends 'memoryLimit' | 'maxMemory' | 'bodyLimit' | 'bufferLimit'
     ? Size
     : ResolvedOptions[N]
 

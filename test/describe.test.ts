@@ -26,7 +26,7 @@ function tenant(applicationGroup: LabelSpec): ResolvedTenant {
     revision: '1',
     contextLimits: {
       startupTimeout: 1,
-      memoryLimit: 2,
+      memoryLimit: 2, bufferLimit: 0,
       cpuTimeLimit: 2,
       deadlockTimeout: 3,
       maxRequests: 4,

@@ -67,6 +67,7 @@ test('defaults are filled in, and the result is frozen', () => {
       bodyMinRate: 500,
       bodyMaxTimeout: 0,
       bodyLimit: 0,
+      bufferLimit: 32 * MB,
       tenantNice: process.platform === 'linux' ? 5 : 0,
       logger: { level: 'info' },
       signal: undefined,
@@ -164,6 +165,7 @@ test('a limit that must end something cannot be 0, and one that may be off can',
     'maxRequests',
     'maxAge',
     'bodyLimit',
+    'bufferLimit',
     'maxQueue',
   ]) {
     assert.equal(resolve({ [name]: 0 })[name as 'maxAge'], 0)

@@ -16,6 +16,8 @@ export interface Mount {
 export interface ContextLimits {
   readonly startupTimeout: number
   readonly memoryLimit: number
+  /** Of bodies under way in the front beyond each one's first window, and of complete answers that nobody reads. */
+  readonly bufferLimit: number
   readonly deadlockTimeout: number
   /** Of CPU, over the context's life. */
   readonly cpuTimeLimit: number

@@ -59,7 +59,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
       this.#resolveEnded = resolve
     })
     this.#vessel = open(this)
-    this.#channel = new FrontChannel(this.#vessel.carrier, this)
+    this.#channel = new FrontChannel(this.#vessel.carrier, this, spec.limits.bufferLimit || Infinity)
     this.#stopStartup = clock.after(spec.limits.startupTimeout, () => {
       const message = `The application group '${spec.label}' did not become ready within startupTimeout (${spec.limits.startupTimeout} ms)`
       this.terminate('startup', new TenantryError('ERR_START_TIMEOUT', message, { label: spec.label })).catch(() => {})

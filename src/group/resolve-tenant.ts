@@ -22,7 +22,7 @@ export interface TenantDefaults extends ContextLimits, GroupLimits {
 }
 
 const CONTEXT_LIMITS = [
-  'startupTimeout', 'memoryLimit', 'cpuTimeLimit', 'deadlockTimeout', 'maxRequests', 'maxAge', 'terminateTimeout',
+  'startupTimeout', 'memoryLimit', 'bufferLimit', 'cpuTimeLimit', 'deadlockTimeout', 'maxRequests', 'maxAge', 'terminateTimeout',
 ] as const satisfies readonly LimitName[]
 const GROUP_LIMITS = [
   'handlerTimeout', 'idleTimeout', 'bodyLimit', 'maxInFlight', 'maxQueue',

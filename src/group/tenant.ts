@@ -11,6 +11,7 @@ export interface TenantLimits {
   readonly memoryLimit?: number | string
   readonly cpuTimeLimit?: number | string
   readonly bodyLimit?: number | string
+  readonly bufferLimit?: number | string
   readonly maxRequests?: number
   readonly maxAge?: number | string
   readonly maxInFlight?: number

@@ -7,6 +7,7 @@ import { destroyResponse, replyWithError } from './error-reply.ts'
 import { asHttp1, joinTrailers } from './http2-front.ts'
 import { Relayed } from './relayed.ts'
 import { fieldsOf, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
+import { countUnread } from './unread-answers.ts'
 import { endWhole } from './whole-answer.ts'
 import http from 'node:http'
 import type { BodyFacts } from './body-facts.ts'
@@ -141,6 +142,7 @@ export class Relay extends Relayed implements CloseWatcher {
     if (end) {
       this.finish(res.statusCode)
       if (typeof piece !== 'string' || !endWhole(res, piece)) res.end(piece)
+      countUnread(this.task.lease.context, res)
     } else if (this.#write(piece, bytes)) {
       this.stream.consumed(bytes)
     } else {
@@ -160,6 +162,7 @@ export class Relay extends Relayed implements CloseWatcher {
     if (trailers !== undefined) this.#addTrailers(trailers)
     this.finish(this.#res.statusCode)
     this.#res.end()
+    countUnread(this.task.lease.context, this.#res)
   }
 
   onInfo(text: string): void {

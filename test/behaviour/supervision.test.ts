@@ -103,3 +103,20 @@ test('a worn-out context is replaced before anybody asks for the next one, and i
   const why = log.filter(({ msg }) => msg.startsWith('context ended')).map((line) => line['reason'])
   assert.deepEqual(new Set(why), new Set(['requests', 'age']))
 })
+
+test('answers that nobody reads hold no more of the front than bufferLimit allows: the oldest is cut', async (t) => {
+  const size = 300_000
+  const { port, runtime, log } = await openHouse(t, { 'a.test': `
+    const body = Buffer.alloc(${size}, 'x')
+    export default (req, res) => res.end(body)
+  `, 'b.test': COUNTING }, { bufferLimit: '512kb' })
+  await ask(port, 'a.test')
+  const wires = await Promise.all(Array.from({ length: 12 }, () => Wire.open(t, port)))
+  for (const wire of wires) wire.socket.pause()
+  // What the system takes for a socket comes first: some megabytes that are not the front's.
+  for (const wire of wires) wire.send('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n'.repeat(60))
+  await eventually('answers were cut', () => log.some(({ msg }) => msg.includes('bufferLimit')))
+  assert.equal((await ask(port, 'a.test')).text.length, size, 'who reads is served')
+  assert.equal((await ask(port, 'b.test')).status, 200)
+  assert.equal(runtime.stats().births, 2)
+})

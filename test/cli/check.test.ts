@@ -15,7 +15,7 @@ const TENANT: TenantDescription = {
   ],
   limits: {
     startupTimeout: 1,
-    memoryLimit: 256 * MB,
+    memoryLimit: 256 * MB, bufferLimit: 0,
     deadlockTimeout: 1,
     cpuTimeLimit: 0,
     maxRequests: 0,

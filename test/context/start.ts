@@ -16,6 +16,7 @@ import type { Piece } from '../../src/wire/frames.ts'
 export const LIMITS: ContextLimits = {
   startupTimeout: 10_000,
   memoryLimit: 0,
+  bufferLimit: 0,
   cpuTimeLimit: 0,
   deadlockTimeout: 0,
   maxRequests: 0,
@@ -116,7 +117,7 @@ export function ask(context: LiveContext, url: string, body?: string): Promise<A
     }
     const connection = context.channel.connect({
       remoteAddress: '192.0.2.1', remotePort: 4711, remoteFamily: 'IPv4', localAddress: '192.0.2.2', localPort: 80,
-      encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined, keepAliveTimeout: 5000,
+      encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined, keepAliveTimeout: 5000, maxRequestsPerSocket: 0,
     }, () => {})
     const stream = context.channel.open(openHead({ connection, url, end: body === undefined }), listener)
     if (body !== undefined) {

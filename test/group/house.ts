@@ -10,7 +10,7 @@ import { FakeContext } from './fake-context.ts'
 const label: Label = Object.assign(() => ({ key: 'x', shown: 'x' }), { kind: 'literal', perMount: false } as const)
 
 export const OFF: ContextLimits = {
-  startupTimeout: 0, memoryLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, terminateTimeout: 1000,
+  startupTimeout: 0, memoryLimit: 0, bufferLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, terminateTimeout: 1000,
 }
 
 const GROUP_LIMITS: GroupLimits = { handlerTimeout: 0, idleTimeout: 0, bodyLimit: 0, maxInFlight: 0, maxQueue: 100 }

@@ -89,7 +89,7 @@ export function framesOf(message: unknown): unknown[][] {
 }
 
 /** Both ends of a relay in one thread, over a real MessageChannel. */
-export function connectEnds(t: TestContext): Ends {
+export function connectEnds(t: TestContext, { bufferLimit = Infinity } = {}): Ends {
   const { port1, port2 } = new MessageChannel()
   t.after(() => port1.close())
   const toFront: unknown[] = []
@@ -99,7 +99,7 @@ export function connectEnds(t: TestContext): Ends {
   const front: FrontChannel = new FrontChannel(new PortCarrier(port1, (batch) => {
     toFront.push(batch)
     front.receive(batch)
-  }, () => {}), context)
+  }, () => {}), context, bufferLimit)
   const tenant: TenantChannel = new TenantChannel(new PortCarrier(port2, (batch) => {
     toTenant.push(batch)
     tenant.receive(batch)
