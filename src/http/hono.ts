@@ -7,7 +7,12 @@ export interface HonoContext {
 }
 
 /** Tells @hono/node-server that Node's response has been taken over. */
-const ALREADY_SENT: Readonly<Record<string, string>> = { 'x-hono-already-sent': 'true' }
+function alreadySent(): Response {
+  const response = new Response(null, { headers: { 'x-hono-already-sent': 'true' } })
+  // Its own class of Response, which is the global one now, is written without a look at this field until its body was asked for.
+  void response.body
+  return response
+}
 
 /**
  * Hono middleware for @hono/node-server: `app.use(tenantry(runtime))`. Requests
@@ -22,7 +27,7 @@ export function tenantry(
       return Promise.reject(new TypeError('tenantry/hono needs @hono/node-server: there is no Node request in context.env'))
     }
     return new Promise((resolve, reject) => {
-      const onClose = (): void => resolve(new Response(null, { headers: ALREADY_SENT }))
+      const onClose = (): void => resolve(alreadySent())
       outgoing.once('close', onClose)
       runtime.handler(incoming, outgoing, (error) => {
         outgoing.off('close', onClose)

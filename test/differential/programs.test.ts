@@ -2,12 +2,12 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { openLanes, shareLanes } from './lanes.ts'
+import { openPairs, share } from './lanes.ts'
 import { programs, requests, run } from './program.ts'
-import type { Program, Packets } from './program.ts'
+import type { Outcome, Program, Packets } from './program.ts'
 
-const lanes = shareLanes((t) => openLanes(t, path.resolve('test/fixtures/apps/program.mjs')))
-const RUNS = Number(process.env['DIFFERENTIAL_RUNS'] ?? 150)
+const pairs = share((t) => openPairs(t, path.resolve('test/fixtures/apps/program.mjs')))
+const RUNS = Number(process.env['DIFFERENTIAL_RUNS'] ?? 100)
 /** The suite tries the same ones each time; whoever asks for more gets others. */
 const seed = process.env['DIFFERENTIAL_RUNS'] === undefined ? { seed: 20_261_122 } : {}
 
@@ -19,14 +19,23 @@ test('any handler answers any request with the same bytes, and sees the same, as
     const cleanUps: (() => unknown)[] = []
     const scope = { after: (cleanUp: unknown) => void cleanUps.push(cleanUp as () => unknown) } as Pick<typeof t, 'after'>
     try {
-      const { bare, others } = lanes()
-      const [expected, ...actual] = await Promise.all([bare, ...others].map((lane) => run(scope, lane, program, packets)))
-      for (const [index, { name }] of others.entries()) {
-        assert.deepEqual(actual[index], expected, name)
+      const outcomes = await Promise.all(pairs().flatMap(({ oracle, ours }) => [oracle, ours]).map((lane) => run(scope, lane, program, packets)))
+      const { seen } = outcomes[0] as Outcome
+      for (const [index, { name }] of pairs().entries()) {
+        const [oracle, ours] = outcomes.slice(2 * index) as [Outcome, Outcome]
+        const answer = name === 'node:https' ? cutAlike(oracle, ours) : oracle.answer
+        // What a framework has answered for itself, nobody behind it has seen.
+        assert.deepEqual(ours, { answer, seen: oracle.seen[0]?.head.url === seen[0]?.head.url ? seen : oracle.seen }, name)
         cases++
       }
     } finally {
       for (const cleanUp of cleanUps) cleanUp()
     }
-  }), { ...seed, numRuns: RUNS, includeErrorInReport: true, interruptAfterTimeLimit: 100_000, markInterruptAsFailure: true })
+  }), { ...seed, numRuns: RUNS, includeErrorInReport: true, interruptAfterTimeLimit: 2000 * RUNS, markInterruptAsFailure: true })
 })
+
+/** By TLS, how much of an answer arrives before its connection is reset is a matter of time. */
+function cutAlike(oracle: Outcome, ours: Outcome): string {
+  const isCut = !JSON.stringify(oracle.seen).includes('"finish"')
+  return isCut && (oracle.answer.startsWith(ours.answer) || ours.answer.startsWith(oracle.answer)) ? ours.answer : oracle.answer
+}
