@@ -57,7 +57,7 @@ export class Dispatcher {
    * `expectsContinue`: the client waits for a 100, which only the application sends.
    */
   request(req: http.IncomingMessage, res: http.ServerResponse, next: Next | undefined, expectsContinue = false): void {
-    closeWithConnection(req, res)
+    if (!closeWithConnection(req, res)) return
     this.#start(new RequestPassage(this, req, res, next, expectsContinue))
   }
 
