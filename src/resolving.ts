@@ -1,4 +1,5 @@
 import { systemClock } from './clock.ts'
+import { TENANT_LIMITS } from './group/resolve-tenant.ts'
 import { openSource } from './group/tenant-source.ts'
 import { Hooks } from './http/hooks.ts'
 import { Resolver } from './http/resolve.ts'
@@ -7,7 +8,7 @@ import { createLabel } from './label/expand.ts'
 import { checkOption } from './options.ts'
 import type { TenantDirectory } from './group/tenant.ts'
 import type { LabelSettings } from './label/request-facts.ts'
-import type { ResolvedOptions } from './options.ts'
+import type { OptionName, ResolvedOptions } from './options.ts'
 
 /** The tenants of the options: the same for a runtime, for `check` and for `explain`. */
 export function openDirectory(options: ResolvedOptions): TenantDirectory {
@@ -17,6 +18,21 @@ export function openDirectory(options: ResolvedOptions): TenantDirectory {
     createLabel: (spec) => createLabel(spec, settings),
     checkLimit: checkOption,
   })
+}
+
+/**
+ * What takes effect when the settings are read again: what tenants fall back to, and what resolves a request. The
+ * rest (caps, the log, deadlines of connections) is built into a runtime.
+ */
+export const LIVE_OPTIONS: ReadonlySet<string> = new Set<OptionName>([
+  ...TENANT_LIMITS, 'tenants', 'applicationGroup', 'processGroup', 'allowedHosts', 'serverName', 'labelPort',
+  'trustProxy', 'requestVariables', 'dispatch', 'access',
+])
+
+/** The options in effect, with what may change taken from the new ones. */
+export function changeLive(before: ResolvedOptions, after: ResolvedOptions): ResolvedOptions {
+  const changed = Object.entries(after).filter(([name]) => LIVE_OPTIONS.has(name))
+  return Object.freeze({ ...before, ...Object.fromEntries(changed) })
 }
 
 /** From a request's facts to its group, by what the directory holds now. */

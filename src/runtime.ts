@@ -16,7 +16,7 @@ import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
 import { resolveOptions } from './options.ts'
-import { openDirectory, openResolver } from './resolving.ts'
+import { changeLive, openDirectory, openResolver } from './resolving.ts'
 import { StateMachine } from './state.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -29,6 +29,7 @@ import type { PeerInfo } from './http/fetch-source.ts'
 import type { Resolver } from './http/resolve.ts'
 import type { WatchedServer } from './http/head-deadlines.ts'
 import type { ListenOptions } from './http/server.ts'
+import type { Trust } from './label/trust.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
 import type { Transitions } from './state.ts'
 
@@ -53,7 +54,7 @@ export type CloseReport = CloseCount
  */
 export interface Runtime extends AsyncDisposable {
   readonly state: RuntimeState
-  /** Every option, frozen, defaults filled in. */
+  /** Every option as it is in effect, frozen, defaults filled in. */
   readonly options: ResolvedOptions
   /**
    * Serves a request; a Connect middleware, and a listener of 'request'. A host
@@ -85,8 +86,12 @@ export interface Runtime extends AsyncDisposable {
   patterns(): readonly string[] | undefined
   /** Tenants that were found but cannot be served, and why. */
   problems(): readonly TenantProblem[]
-  /** Reads the tenant source again: changed tenants are reloaded, removed ones drained. */
-  refresh(): Promise<DirectoryChange>
+  /**
+   * Reads the tenant source again: changed tenants are reloaded, removed ones drained. With options, those that may
+   * change while serving (docs/options.md) take effect, too; the others stay as they were. Rejects with what is wrong
+   * in them or in the source, and then nothing has changed.
+   */
+  refresh(options?: RuntimeOptions): Promise<DirectoryChange>
   /** Ends the groups of that label; what is in flight finishes first. Resolves with whether there were any. */
   evict(label: string): Promise<boolean>
   /** New context first, then switch, then drain the old one. Rejects with why it could not start; the old one goes on. */
@@ -127,24 +132,26 @@ export async function explain(options: RuntimeOptions, port: number, asked: Aske
 }
 
 class TenantRuntime implements Runtime {
-  readonly options: ResolvedOptions
   readonly #state = new StateMachine('runtime', TRANSITIONS, 'created')
-  readonly #directory: TenantDirectory
   readonly #groups: Groups
   readonly #dispatcher: Dispatcher
   readonly #heads: HeadDeadlines
   readonly #servers = new Set<ServerEnd>()
   readonly #stopLog: () => void
+  #options: ResolvedOptions
+  #directory: TenantDirectory
   #resolver: Resolver
+  #trust: Trust
   #closing: Promise<CloseReport> | undefined
 
   constructor(options: ResolvedOptions) {
-    this.options = options
+    this.#options = options
     this.#directory = openDirectory(options)
+    this.#trust = createTrust(options.trustProxy)
     // Not before: a runtime that cannot be made must leave no subscriber behind.
     const logger = openLogger(options.logger)
     this.#stopLog = logger === undefined ? () => {} : startLog(logger)
-    this.#resolver = openResolver(this.#directory, this.options)
+    this.#resolver = openResolver(this.#directory, options)
     this.#groups = new Groups({
       ...options,
       clock: systemClock,
@@ -162,7 +169,7 @@ class TenantRuntime implements Runtime {
       ),
       clock: systemClock,
       groups: this.#groups,
-      trust: createTrust(options.trustProxy),
+      trust: (peer, rawHeaders) => this.#trust(peer, rawHeaders),
       resolver: () => this.#resolver,
       accepts: () => this.#closing === undefined,
     })
@@ -170,6 +177,10 @@ class TenantRuntime implements Runtime {
     if (options.signal?.aborted === true) void this.close()
     warnAboutHeapFlag()
     warnAboutNice(options.tenantNice)
+  }
+
+  get options(): ResolvedOptions {
+    return this.#options
   }
 
   get state(): RuntimeState {
@@ -227,9 +238,15 @@ class TenantRuntime implements Runtime {
     return this.#directory.problems()
   }
 
-  async refresh(): Promise<DirectoryChange> {
-    const change = await this.#directory.refresh()
-    this.#resolver = openResolver(this.#directory, this.options)
+  async refresh(given?: RuntimeOptions): Promise<DirectoryChange> {
+    const options = given === undefined ? this.#options : changeLive(this.#options, resolveOptions(given))
+    const directory = given === undefined ? this.#directory : openDirectory(options)
+    const trust = createTrust(options.trustProxy)
+    const change = await directory.refresh(this.#directory)
+    this.#resolver = openResolver(directory, options)
+    this.#directory = directory
+    this.#options = options
+    this.#trust = trust
     await Promise.all(this.#groups.targets().map((target) => this.#refreshGroup(target)))
     return change
   }
@@ -295,7 +312,9 @@ class TenantRuntime implements Runtime {
     const { host, label, pattern, tenant } = target
     try {
       const found = await this.#directory.find(host)
-      if (found?.pattern === pattern && found.tenant.revision === tenant.revision) return
+      const { revision, identity } = tenant
+      const isSame = found?.pattern === pattern && found.tenant.revision === revision && found.tenant.identity === identity
+      if (isSame && keepsKey(target, found.tenant)) return
       await this.#renew(target)
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)

@@ -114,7 +114,6 @@ async function importFile(path: string, name: string): Promise<unknown> {
 function absoluteTenants(tenants: unknown, folder: string): unknown {
   if (typeof tenants === 'string') return resolve(folder, tenants)
   if (typeof tenants === 'function') return tenants
-  // Always a Map: reading the file again changes it in place.
   const entries: Iterable<[string, unknown]> = tenants instanceof Map ? tenants : Object.entries(tenants as object)
   return new Map([...entries].map(([host, tenant]) => [host, absoluteTenant(tenant, folder)]))
 }

@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { isIP } from 'node:net'
 import { TenantryError } from '../errors.ts'
 import type { Logger } from '../ops/logger.ts'
+import { LIVE_OPTIONS } from '../resolving.ts'
 import { loadConfiguration, type Configuration } from './config.ts'
 import { misspeltVariables, type Settings } from './flags.ts'
 import { onSignals } from './signals.ts'
@@ -150,10 +151,9 @@ async function reload(
 ): Promise<void> {
   try {
     const after = await loadConfiguration(target, flags, world.env, world.cwd)
+    const change = await runtime.refresh({ ...after.options, logger: false })
     const restart = changedNames(before, after)
     if (restart.length > 0) logger?.warn({ changed: restart }, 'these settings need a restart')
-    takeTenants(before.options.tenants, after.options.tenants)
-    const change = await runtime.refresh()
     logger?.info({ ...change }, 'tenants read again')
     for (const { pattern, message } of runtime.problems())
       logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
@@ -165,20 +165,16 @@ async function reload(
   }
 }
 
-/** A table of tenants from a configuration file is changed in place: the runtime reads the same table again. */
-function takeTenants(before: unknown, after: unknown): void {
-  if (!(before instanceof Map) || !(after instanceof Map)) return
-  for (const host of before.keys()) if (!after.has(host)) before.delete(host)
-  for (const [host, tenant] of after) before.set(host, tenant)
-}
-
+/** What differs from what serves, and cannot take effect. */
 function changedNames(before: Configuration, after: Configuration): string[] {
   const old: Record<string, unknown> = { ...before.options, host: before.host, port: before.port, watch: before.watch }
   const fresh: Record<string, unknown> = { ...after.options, host: after.host, port: after.port, watch: after.watch }
   return [...new Set([...Object.keys(old), ...Object.keys(fresh)])].filter((name) => {
     const [was, is] = [old[name], fresh[name]]
-    // Tenants are taken over; programs (a function, a logger) are new objects after every import.
-    if (name === 'tenants') return typeof was !== typeof is || (typeof was === 'string' && was !== is)
+    // What is watched stays what it was at the start.
+    if (name === 'tenants' && before.watch) return typeof was !== typeof is || (typeof was === 'string' && was !== is)
+    if (LIVE_OPTIONS.has(name)) return false
+    // Programs (a function, a logger) are new objects after every import.
     if (typeof was === 'function' || typeof is === 'function' || name === 'logger' || name === 'signal') return false
     return JSON.stringify(was) !== JSON.stringify(is)
   })

@@ -13,7 +13,8 @@ export interface ServedRuntime {
   /** The hosts that the source names; undefined for a function. */
   patterns(): readonly string[] | undefined
   problems(): readonly { readonly pattern: string; readonly message: string }[]
-  refresh(): Promise<{
+  /** Reads the tenants again; options that may change while serving take effect. */
+  refresh(options: RuntimeOptions): Promise<{
     readonly added: readonly string[]
     readonly changed: readonly string[]
     readonly removed: readonly string[]

@@ -4,7 +4,7 @@ import { TenantryError } from '../errors.ts'
 import { ANY_PATTERN, canonicalPattern } from '../label/host.ts'
 import { findEntry, isFile, readJson } from './folder-entry.ts'
 import type { Listing } from './listed-directory.ts'
-import { resolveTenant, revisionOf } from './resolve-tenant.ts'
+import { resolveTenant, restartFile, revisionOf } from './resolve-tenant.ts'
 import type { TenantDefaults } from './resolve-tenant.ts'
 import type { ResolvedTenant, TenantProblem } from './tenant.ts'
 
@@ -69,6 +69,6 @@ function readTenant(folder: string, pattern: string, defaults: TenantDefaults): 
   if (missing !== undefined) {
     throw new TenantryError('ERR_CONFIG', `the entry '${path.relative(folder, missing)}' does not exist`)
   }
-  const revision = revisionOf(settings, [settingsFile, path.join(folder, 'package.json'), ...entries])
+  const revision = revisionOf(settings, [settingsFile, path.join(folder, 'package.json'), restartFile(folder), ...entries])
   return Object.freeze({ ...tenant, revision })
 }

@@ -36,8 +36,8 @@ export class ListedDirectory implements TenantDirectory {
   }
 
   /** A tenant that was served and is broken now goes on as it was, and is a problem. */
-  async refresh(): Promise<DirectoryChange> {
-    const before = this.#listing.tenants
+  async refresh(from: TenantDirectory = this): Promise<DirectoryChange> {
+    const before: Listing['tenants'] = from instanceof ListedDirectory ? from.#listing.tenants : new Map()
     const { tenants, problems } = await Promise.resolve(this.#read())
     const after = new Map(tenants)
     for (const { pattern } of problems) {
@@ -50,7 +50,7 @@ export class ListedDirectory implements TenantDirectory {
       added: [...after.keys()].filter((pattern) => !before.has(pattern)),
       changed: [...before.keys()].filter((pattern) => {
         const now = after.get(pattern)
-        return now !== undefined && now.revision !== before.get(pattern)?.revision
+        return now !== undefined && !isSameVersion(now, before.get(pattern))
       }),
       removed: [...before.keys()].filter((pattern) => !after.has(pattern)),
     }
@@ -63,6 +63,11 @@ export class ListedDirectory implements TenantDirectory {
     const broken = problems.map(({ pattern }) => pattern).filter(isPattern)
     this.#match = createAllowList([...tenants.keys(), ...broken])
   }
+}
+
+/** Its files and settings, and the defaults that it falls back to. */
+function isSameVersion(a: ResolvedTenant, b: ResolvedTenant | undefined): boolean {
+  return a.revision === b?.revision && a.identity === b.identity
 }
 
 /** A problem may be that the name itself is none. */

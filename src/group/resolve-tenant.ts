@@ -27,7 +27,8 @@ const CONTEXT_LIMITS = [
 const GROUP_LIMITS = [
   'handlerTimeout', 'idleTimeout', 'bodyLimit', 'maxInFlight', 'maxQueue',
 ] as const satisfies readonly LimitName[]
-const LIMITS: readonly LimitName[] = [...CONTEXT_LIMITS, ...GROUP_LIMITS]
+/** What may stand in a tenant's limits. */
+export const TENANT_LIMITS: readonly LimitName[] = [...CONTEXT_LIMITS, ...GROUP_LIMITS]
 
 /** What may stand in a Tenant. */
 export const TENANT_KEYS = [
@@ -77,8 +78,13 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
     applicationGroup: label('applicationGroup'),
     processGroup: label('processGroup'),
     identity: digest(JSON.stringify(application)),
-    revision: revisionOf(tenant, mounts.map(({ entry }) => entry)),
+    revision: revisionOf(tenant, [restartFile(directory), ...mounts.map(({ entry }) => entry)]),
   })
+}
+
+/** Touched to ask for new contexts, also where no code has changed; Passenger's name for it. */
+export function restartFile(directory: string): string {
+  return path.join(directory, 'tmp', 'restart.txt')
 }
 
 /** Changes when the settings or one of the files do. */
@@ -184,8 +190,8 @@ function readLimits(name: string, value: unknown = {}, defaults: TenantDefaults)
   if (!isRecord(value)) {
     throw wrong(`limits of ${name} is ${showValue(value)}; write an object such as { "memoryLimit": "64mb" }`)
   }
-  refuseUnknown(`limits of ${name}`, value, LIMITS)
-  const entries = LIMITS.map((limit) => {
+  refuseUnknown(`limits of ${name}`, value, TENANT_LIMITS)
+  const entries = TENANT_LIMITS.map((limit) => {
     const given = value[limit]
     if (given === undefined) return [limit, defaults[limit]]
     return [limit, defaults.checkLimit(limit, given, `limits.${limit} of ${name}`)]

@@ -76,8 +76,11 @@ export interface TenantDirectory {
   patterns(): readonly string[] | undefined
   /** Tenants that were found but cannot be served, with the reason: they do not stop the others. */
   problems(): readonly TenantProblem[]
-  /** Reads the source again; returns what changed. A source that cannot change answers with nothing changed. */
-  refresh(): Promise<DirectoryChange>
+  /**
+   * Reads the source again; returns what changed since `before`, by default since the last time. A source that cannot
+   * change answers with nothing changed. A tenant that `before` has and that is broken now goes on as it was there.
+   */
+  refresh(before?: TenantDirectory): Promise<DirectoryChange>
 }
 
 export interface TenantProblem {

@@ -16,10 +16,8 @@ const SERVED: Explanation = {
   mount: { path: '/blog', entry: '/srv/a/blog.mjs' },
   applicationGroup: { name: 'beta', key: 'function:beta 1', by: 'dispatch' },
   processGroup: { name: '', by: 'global' },
-  limits: {
-    startupTimeout: 30_000, memoryLimit: 256 * MB, bufferLimit: 0, deadlockTimeout: 0, cpuTimeLimit: 0, maxRequests: 0, maxAge: 0,
-    terminateTimeout: 2000, handlerTimeout: 60_000, idleTimeout: 0, bodyLimit: 0, maxInFlight: 9, maxQueue: 1,
-  } as NonNullable<Explanation['limits']>,
+  // Three of them: one of each kind.
+  limits: { memoryLimit: 256 * MB, idleTimeout: 0, maxQueue: 1 } as NonNullable<Explanation['limits']>,
   problem: null,
   refusal: null,
 }
@@ -55,8 +53,7 @@ test('a request that would be served is explained line by line, exit code 0', as
     'mount       /blog is /srv/a/blog.mjs',
     'group       beta, by the dispatch hook; its key: function:beta 1',
     'process     this one, by %{GLOBAL}',
-    'limits      startupTimeout 30s, memoryLimit 256mb, deadlockTimeout off, cpuTimeLimit off, maxRequests off, maxAge off, '
-      + 'terminateTimeout 2s, handlerTimeout 1m, idleTimeout off, bodyLimit off, maxInFlight 9, maxQueue 1',
+    'limits      memoryLimit 256mb, idleTimeout off, maxQueue 1',
     "answer      the application's",
     '',
   ])

@@ -18,6 +18,7 @@ export class FakeRuntime implements ServedRuntime {
   found: readonly string[] | undefined = ['a.example.test', '*.b.example.test']
   wrong: { pattern: string; message: string }[] = []
   zombies = 0
+  refreshed: RuntimeOptions | undefined
   /** While set, close() waits for it: requests are still in flight. */
   holdClose: Promise<void> | undefined
   #server: Server | undefined
@@ -47,7 +48,8 @@ export class FakeRuntime implements ServedRuntime {
     return this.wrong
   }
 
-  async refresh(): Promise<{ added: string[]; changed: string[]; removed: string[] }> {
+  async refresh(options: RuntimeOptions): Promise<{ added: string[]; changed: string[]; removed: string[] }> {
+    this.refreshed = options
     await this.#call('refresh')
     return { added: ['c.example.test'], changed: [], removed: [] }
   }

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { run } from '../../src/cli/program.ts'
 import type { Outcome } from '../../src/cli/world.ts'
+import type { RuntimeOptions } from '../../src/options.ts'
 import { fakeWorld, makeFolder, type FakeRuntime, type FakeWorld, type FakeWorldOptions } from './fake-world.ts'
 
 interface Served {
@@ -160,18 +161,20 @@ test('a broken tenant is a warning, and the others are served', async (t) => {
 test('SIGHUP reads the tenants of the configuration file again, and says what needs a restart', async (t) => {
   const config = (extra: object): string => JSON.stringify({ tenants: { 'a.example.test': 'a.mjs' }, ...extra })
   const { world, runtime, folder } = await serve(t, ['tenantry.json'], {}, { 'tenantry.json': config({}) })
-  const fresh = { tenants: { 'a.example.test': 'a.mjs', 'new.example.test': { entry: 'new.mjs' } }, maxQueue: 5 }
+  const fresh = { tenants: { 'a.example.test': 'a.mjs', 'new.example.test': { entry: 'new.mjs' } }, maxQueue: 5, maxStarting: 1 }
   writeFileSync(join(folder, 'tenantry.json'), config(fresh))
   world.signals.emit('SIGHUP')
   assert.deepEqual((await world.logged('tenants read again'))['added'], ['c.example.test'])
+  const given = runtime.refreshed as RuntimeOptions
+  assert.deepEqual(given.maxQueue, 5)
   assert.deepEqual(
-    runtime.options.tenants,
+    given.tenants,
     new Map<string, unknown>([
       ['a.example.test', join(folder, 'a.mjs')],
       ['new.example.test', { entry: join(folder, 'new.mjs') }],
     ]),
   )
-  assert.deepEqual((await world.logged('these settings need a restart'))['changed'], ['maxQueue'])
+  assert.deepEqual((await world.logged('these settings need a restart'))['changed'], ['maxStarting'])
 })
 
 test('a mistake in a configuration that is read again changes nothing', async (t) => {
