@@ -13,3 +13,5 @@ export type { LabelPort, LabelSpec, RequestFacts } from './label/request-facts.t
 export type { DirectoryChange, Tenant, TenantLimits, TenantProblem } from './group/tenant.ts'
 export type { TenantSource } from './group/tenant-source.ts'
 export type { GroupStats } from './group/group-stats.ts'
+export type { ProcessGroupOptions } from './process-group-options.ts'
+export type { ProcessGroupStats, ProcessStats } from './group/process-group-stats.ts'

@@ -39,6 +39,15 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     doc: 'Which process group a request belongs to; empty is this process.',
     reason: 'as mod_wsgi in embedded mode',
   }),
+  processGroups: {
+    ...program(v.custom(isPlainObject), {
+      doc: 'Named sets of daemons, by name: processes of their own in which application groups live.',
+      accepts: 'an object of name to options, such as { shop: { processes: 2 } }',
+      standard: '{}',
+      reason: 'a process costs more than a thread; who needs one says so',
+    }),
+    initial: () => ({}),
+  },
   allowedHosts: program(
     v.union([v.literal(true), v.pipe(v.array(v.pipe(v.string(), v.regex(PRINTABLE))), v.minLength(1))]),
     {

@@ -8,6 +8,7 @@ import type { LabelPort, LabelSettings, LabelSpec } from './label/request-facts.
 import { createTrust } from './label/trust.ts'
 import { defaultCaps, readMachine, type DefaultCaps } from './machine.ts'
 import { suggestion } from './nearest.ts'
+import { resolveProcessGroups, type ProcessGroupOptions, type ResolvedProcessGroup } from './process-group-options.ts'
 import { isObject } from './option-spec.ts'
 import { OPTION_NAMES, OPTIONS } from './option-table.ts'
 import type { LoggerOption } from './ops/logger.ts'
@@ -30,6 +31,8 @@ export interface ResolvedOptions {
   readonly applicationGroup: LabelSpec
   /** Which process group a request belongs to; empty is this process. */
   readonly processGroup: LabelSpec
+  /** Named sets of daemons, by name: processes of their own in which application groups live. */
+  readonly processGroups: Readonly<Record<string, ResolvedProcessGroup>>
   /** The hosts that are answered at all; true allows any. */
   readonly allowedHosts: readonly string[] | true | undefined
   /** The server's own name, in labels and for requests without a host. */
@@ -129,7 +132,9 @@ type Accepted<N extends OptionName> = N extends DurationName
   ? Duration
   : N extends 'memoryLimit' | 'maxMemory' | 'bodyLimit' | 'bufferLimit'
     ? Size
-    : ResolvedOptions[N]
+    : N extends 'processGroups'
+      ? Readonly<Record<string, ProcessGroupOptions>>
+      : ResolvedOptions[N]
 
 /**
  * What a user writes: everything but `tenants` may be left out or undefined, which means its default.
@@ -159,6 +164,7 @@ export function resolveOptions(
   }
   const complete = resolved as unknown as ResolvedOptions
   if (complete.tenants === undefined) throw wrong(`tenants is missing; write ${OPTIONS.tenants.accepts}`)
+  resolved['processGroups'] = resolveProcessGroups(resolved['processGroups'] as Readonly<Record<string, unknown>>)
   refuseConflicts(complete, options)
   refuseUnusable(complete)
   return Object.freeze(complete)

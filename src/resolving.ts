@@ -41,6 +41,7 @@ export function openResolver(directory: TenantDirectory, options: ResolvedOption
   return new Resolver({
     directory,
     allowList: createAllowList(allowedHosts ?? directory.patterns() ?? []),
+    processGroups: new Set(Object.keys(options.processGroups)),
     serverName,
     hooks: openHooks(options),
   })

@@ -1,10 +1,9 @@
 import { systemClock } from './clock.ts'
-import { startThread } from './context/thread.ts'
+import { openHouses } from './daemons.ts'
 import { describeDirectory } from './describe.ts'
 import { TenantryError } from './errors.ts'
 import { publish } from './events.ts'
 import { explainRequest } from './explain.ts'
-import { Groups } from './group/groups.ts'
 import { BodyDeadlines } from './http/body-deadlines.ts'
 import { Dispatcher } from './http/dispatch.ts'
 import { HeadDeadlines } from './http/head-deadlines.ts'
@@ -23,7 +22,10 @@ import type { Duplex } from 'node:stream'
 import type { SourceDescription } from './describe.ts'
 import type { AskedRequest, Explanation } from './explain.ts'
 import type { CloseCount, GroupsStats } from './group/group-stats.ts'
+import type { Houses } from './daemons.ts'
 import type { GroupTarget } from './group/lease.ts'
+import type { ProcessGroups } from './group/process-groups.ts'
+import type { ProcessGroupStats } from './group/process-group-stats.ts'
 import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
 import type { PeerInfo } from './http/fetch-source.ts'
 import type { Resolver } from './http/resolve.ts'
@@ -38,6 +40,8 @@ export type RuntimeState = 'created' | 'serving' | 'draining' | 'closed'
 /** What a runtime looks like now: a copy, safe to keep. */
 export interface RuntimeStats extends GroupsStats {
   readonly state: RuntimeState
+  /** The daemons of each process group, and the application groups in them; the fields beside it are this process's own. */
+  readonly processGroups: readonly ProcessGroupStats[]
 }
 
 export interface CloseOptions {
@@ -133,7 +137,8 @@ export async function explain(options: RuntimeOptions, port: number, asked: Aske
 
 class TenantRuntime implements Runtime {
   readonly #state = new StateMachine('runtime', TRANSITIONS, 'created')
-  readonly #groups: Groups
+  readonly #houses: Houses
+  readonly #groups: ProcessGroups
   readonly #dispatcher: Dispatcher
   readonly #heads: HeadDeadlines
   readonly #servers = new Set<ServerEnd>()
@@ -152,11 +157,8 @@ class TenantRuntime implements Runtime {
     const logger = openLogger(options.logger)
     this.#stopLog = logger === undefined ? () => {} : startLog(logger)
     this.#resolver = openResolver(this.#directory, options)
-    this.#groups = new Groups({
-      ...options,
-      clock: systemClock,
-      createContext: (spec) => startThread(spec, systemClock, options.tenantNice),
-    })
+    this.#houses = openHouses(options)
+    this.#groups = this.#houses.groups
     const reads = new Sweep(systemClock)
     this.#heads = new HeadDeadlines(
       { timeout: options.headerTimeout, maxTimeout: options.headerMaxTimeout, minRate: options.headerMinRate },
@@ -282,7 +284,9 @@ class TenantRuntime implements Runtime {
   }
 
   #serve(): void {
-    if (this.#state.is('created')) this.#state.to('serving')
+    if (!this.#state.is('created')) return
+    this.#state.to('serving')
+    this.#groups.start()
   }
 
   /** Servers stop accepting at once; a connection closes when its last answer is out, at the latest after `timeout`. */
@@ -302,6 +306,7 @@ class TenantRuntime implements Runtime {
     stop()
     clearInterval(hold)
     this.#dispatcher.close()
+    this.#houses.close()
     this.#state.to('closed')
     this.#stopLog()
     return report

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import assert from 'node:assert/strict'
+import { PROCESS_GROUP_OPTION_NAMES, PROCESS_GROUP_OPTIONS } from '../src/process-group-options.ts'
 import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
 import { type OptionName } from '../src/options.ts'
 
@@ -23,6 +24,13 @@ export function checkTable(path: string, head: readonly string[], rows: readonly
 export function optionRows(): string[][] {
   return OPTION_NAMES.map((name) => {
     const { doc, accepts, standard, reason } = OPTIONS[name]
+    return [`\`${name}\``, doc, accepts, standard, reason]
+  })
+}
+
+export function processGroupRows(): string[][] {
+  return PROCESS_GROUP_OPTION_NAMES.map((name) => {
+    const { doc, accepts, standard, reason } = PROCESS_GROUP_OPTIONS[name]
     return [`\`${name}\``, doc, accepts, standard, reason]
   })
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
 import { resolveOptions, type ResolvedOptions, type RuntimeOptions } from '../src/options.ts'
 import type { DefaultCaps } from '../src/machine.ts'
-import { checkTable, optionRows, typeComments } from './options-page.ts'
+import { checkTable, optionRows, processGroupRows, typeComments } from './options-page.ts'
 
 const MB = 1024 ** 2
 const CAPS: DefaultCaps = { maxContexts: 100, memoryLimit: 256 * MB, maxStarting: 3, maxStarts: 120, maxMemory: 800 * MB }
@@ -33,6 +33,7 @@ test('defaults are filled in, and the result is frozen', () => {
       tenants: TENANTS,
       applicationGroup: '%{HOST}',
       processGroup: '',
+      processGroups: {},
       allowedHosts: undefined,
       serverName: 'localhost',
       labelPort: 'accepting',
@@ -208,6 +209,10 @@ test('options that are no object, or have no tenants, are refused', () => {
 
 test('docs/options.md says what the table says, and nothing else', () => {
   checkTable('docs/options.md', ['Option', 'Meaning', 'Accepts', 'Default', 'Why'], optionRows())
+})
+
+test('docs/process-groups.md lists every option of a process group as the table says it, and nothing else', () => {
+  checkTable('docs/process-groups.md', ['Option', 'Meaning', 'Accepts', 'Default', 'Why'], processGroupRows())
 })
 
 test('the sentence at the type of an option is the one of the table', () => {

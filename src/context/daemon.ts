@@ -61,6 +61,8 @@ let nextContext = 1
 
 /** One daemon seen from the front: a child process in which contexts run. It can always be killed. */
 export class Daemon {
+  /** Resolves when it can start contexts; rejects with ERR_DAEMON_EXITED when it ends before. */
+  readonly ready: Promise<void>
   /** Resolves, never rejects, when the process is gone. */
   readonly ended: Promise<DaemonEnd>
   /** Resident bytes and CPU milliseconds, as it last told. */
@@ -74,6 +76,8 @@ export class Daemon {
   readonly #link: ControlLink
   readonly #vessels = new Map<number, DaemonVessel>()
   readonly #stopWatch: () => void
+  #resolveReady: () => void = () => {}
+  #rejectReady: (error: TenantryError) => void = () => {}
   #resolveEnded: (end: DaemonEnd) => void = () => {}
   #ending: { readonly reason: EndReason } | undefined
   #end: Pick<EventPayloads['tenantry:daemon:state'], 'exitCode' | 'signal' | 'error'> = {}
@@ -84,6 +88,12 @@ export class Daemon {
   constructor(settings: DaemonSettings) {
     this.#settings = settings
     const { clock, command, processGroup } = settings
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve
+      this.#rejectReady = reject
+    })
+    // Whoever waits hears of it; nobody has to wait.
+    this.ready.catch(() => {})
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
@@ -162,6 +172,7 @@ export class Daemon {
       case Control.HELLO:
         if (first !== CONTROL_VERSION) return false
         if (this.#state.is('starting')) this.#state.to('serving')
+        this.#resolveReady()
         return true
       case Control.LINE:
         if ((second !== 'stdout' && second !== 'stderr') || typeof third !== 'string') return false
@@ -224,10 +235,12 @@ export class Daemon {
     this.#link.close()
     const how = error?.message ?? (signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`)
     const why = wasTold ? `was ended: ${reason}` : how
-    for (const vessel of this.#vessels.values()) {
+    const gone = (): TenantryError => {
       const message = `The daemon of the process group '${this.#settings.processGroup}' ${why}`
-      vessel.exited(exitCode, new TenantryError('ERR_DAEMON_EXITED', message, { cause: error }))
+      return new TenantryError('ERR_DAEMON_EXITED', message, { cause: error })
     }
+    for (const vessel of this.#vessels.values()) vessel.exited(exitCode, gone())
+    this.#rejectReady(gone())
     this.#vessels.clear()
     this.#state.to('exited')
     this.#resolveEnded({ reason, exitCode, signal })

@@ -294,12 +294,14 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     const wasServing = this.#state.is('serving')
     this.#context = undefined
     this.#inFlight = 0
-    if (!this.#hasServed) {
+    // A daemon that died took us with it: nothing says that this application did wrong.
+    const isInnocent = error.code === 'ERR_DAEMON_EXITED'
+    if (!this.#hasServed && !isInnocent) {
       this.#failures++
       this.#retryAt = this.#host.clock.now() + backOff(this.#failures, this.#host.random())
     }
     this.#move('failed', reason)
-    if (wasServing && this.#hasServed && this.#queue.size > 0) this.#host.onBereft(this)
+    if (this.#queue.size > 0 && (isInnocent || (wasServing && this.#hasServed))) this.#host.onBereft(this)
     else this.#refuseAll(error)
   }
 

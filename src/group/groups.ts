@@ -1,35 +1,21 @@
 import type { Clock } from '../clock.ts'
-import type { Context, ContextEnd, CreateContext } from '../context/context.ts'
+import type { Context, ContextEnd } from '../context/context.ts'
 import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { EndReason } from '../events.ts'
 import { decide, mayStartNow, placesLeft, refuseUnwell } from './admission.ts'
-import type { AdmissionLimits, Refusal, VictimScope } from './admission.ts'
+import type { Refusal, VictimScope } from './admission.ts'
 import { Group } from './group.ts'
 import type { GroupHost } from './group-host.ts'
 import { countContexts, countGroups, unreadyReasons } from './group-stats.ts'
 import type { CloseCount, GroupsStats } from './group-stats.ts'
 import { Headcount } from './headcount.ts'
+import type { GroupsOptions } from './groups-options.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import { Registry } from './registry.ts'
 import { Supervisor } from './supervisor.ts'
 import type { Waiting } from './wait-queue.ts'
-
-export interface GroupsOptions extends AdmissionLimits {
-  /** Of the whole process, bytes; 0 is off. Past it idle groups go and none is born. */
-  readonly maxMemory: number
-  /** Bytes that the process holds; default: ask the system. */
-  readonly residentMemory?: () => number
-  /** Milliseconds. */
-  readonly queueTimeout: number
-  /** Milliseconds. */
-  readonly drainTimeout: number
-  readonly createContext: CreateContext
-  readonly clock: Clock
-  /** 0 to 1, for jitter; default Math.random. */
-  readonly random?: () => number
-}
 
 /** Reasons to replace a context that works: whoever comes next should find the new one. */
 const WORN_OUT: ReadonlySet<EndReason> = new Set(['requests', 'age', 'memory', 'cpu'])
@@ -141,6 +127,11 @@ export class Groups {
     return groups.length > 0
   }
 
+  /** Births that waited for `mayStart` may happen now. */
+  resume(): void {
+    this.#pump()
+  }
+
   /** No request is admitted any more; every group finishes what it has and ends. */
   drain(): void {
     this.#count.draining = true
@@ -229,7 +220,7 @@ export class Groups {
     if (this.#pumping) return
     this.#pumping = true
     for (const group of this.#pending) {
-      if (!mayStartNow(this.#count, this.#limits)) break
+      if (!mayStartNow(this.#count, this.#limits) || this.#limits.mayStart?.() === false) break
       this.#pending.delete(group)
       group.launch()
     }

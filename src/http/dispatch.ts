@@ -12,6 +12,7 @@ import { bodyFactsOf } from './http2-front.ts'
 import { Relay } from './relay.ts'
 import { FrontTunnel, refuseUpgrade } from './tunnel.ts'
 import type http from 'node:http'
+import type { BodyFacts } from './body-facts.ts'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Groups } from '../group/groups.ts'
@@ -26,7 +27,7 @@ export type Next = (error?: unknown) => void
 
 export interface DispatchSettings {
   readonly clock: Clock
-  readonly groups: Groups
+  readonly groups: Pick<Groups, 'acquire'>
   readonly trust: Trust
   readonly bodies: BodyDeadlines
   /** The resolver of now: a refresh of the tenants replaces it. */
@@ -77,6 +78,11 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       this.#start(new FetchPassage(this, request, info, { resolve, reject }))
     })
+  }
+
+  /** Once more from the start: what served it is gone. */
+  again(passage: Passage<RequestSource>): void {
+    this.#dispatch(passage)
   }
 
   nextRequestId(): number {
@@ -132,12 +138,16 @@ export class Dispatcher {
   }
 }
 
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+
 /** A request on its way to a relay. */
 class RequestPassage extends Passage {
   readonly #dispatcher: Dispatcher
   readonly #res: http.ServerResponse
   readonly #next: Next | undefined
   readonly #expectsContinue: boolean
+  #wasRunAgain = false
 
   constructor(
     dispatcher: Dispatcher,
@@ -166,7 +176,20 @@ class RequestPassage extends Passage {
     const { deadlines, bodies } = this.#dispatcher
     const requestId = this.#dispatcher.nextRequestId()
     const expectsContinue = this.#expectsContinue
-    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue, deadlines, bodies })
+    const again = this.#mayRunAgain(lease, body) ? () => this.#runAgain() : undefined
+    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue, deadlines, bodies, again })
+  }
+
+  /** In a daemon, which others may kill; and what is safe to repeat (RFC 9110 §9.2.2), with nothing of it used up. */
+  #mayRunAgain(lease: Lease, { hasBody }: BodyFacts): boolean {
+    const { method } = this.req
+    return lease.context.spec.processGroup !== '' && !this.#wasRunAgain && !hasBody && IDEMPOTENT.has(method as string)
+  }
+
+  #runAgain(): void {
+    this.#wasRunAgain = true
+    this.trace = undefined
+    this.#dispatcher.again(this)
   }
 
   protected refuse(error: TenantryError): void {

@@ -19,6 +19,8 @@ export interface RelayedTask {
   readonly requestId: number
   readonly deadlines: HandlerDeadlines
   readonly bodies: BodyDeadlines
+  /** Runs the request once more, where that can do no harm. */
+  readonly again?: (() => void) | undefined
 }
 
 /**
@@ -76,8 +78,8 @@ export abstract class Relayed implements StreamListener, AwaitingHead {
 
   // What the context says.
 
-  onHead(text: string, piece: Piece | undefined, end: boolean): void {
-    const head = readResponseHead(text)
+  onHead(text: string, piece: Piece | undefined, end: boolean, flags: number): void {
+    const head = readResponseHead(text, flags)
     if (head === undefined) return this.violation('a response head that is none')
     if (head.ambiguous) return this.refuseAnswer('framed its answer in two ways')
     this.task.deadlines.delete(this.#deadline)
@@ -117,7 +119,16 @@ export abstract class Relayed implements StreamListener, AwaitingHead {
 
   onFailure(error: TenantryError): void {
     if (this.state === 'uploading') return this.settle()
-    if (this.state !== 'over') this.#replyWith(error)
+    if (this.state === 'over') return
+    const { again } = this.task
+    // Its daemon died before it answered, of whatever: the client need not hear of it.
+    if (again !== undefined && this.state === 'waiting' && error.code === 'ERR_DAEMON_EXITED') {
+      this.settle()
+      // Its group hears of the end first, so that the next lease is one of another context.
+      void this.task.lease.context.ended.then(again)
+      return
+    }
+    this.#replyWith(error)
   }
 
   // What a subclass does with the answer.

@@ -22,6 +22,8 @@ export interface Route {
 export interface ResolverSettings {
   readonly directory: TenantDirectory
   readonly allowList: AllowList
+  /** The names that are declared. */
+  readonly processGroups: ReadonlySet<string>
   /** The host that HTTP/1.0 requests without one are for. */
   readonly serverName: string
   /** Undefined where the operator has none. */
@@ -95,13 +97,13 @@ export class Resolver {
       ? tenant.applicationGroup(facts, path)
       : givenName(chosen.applicationGroup, "the dispatch hook's applicationGroup")
     const last = this.#last.get(tenant)
-    const isPlain = tenant.processGroup.kind === 'global' && chosen?.processGroup === undefined
+    const isPlain = chosen === undefined && (tenant.processGroup.kind === 'global' || tenant.processGroup.kind === 'literal')
     if (last !== undefined && last.name === group && last.mount === mount && isPlain) return last.route
     const processGroup = chosen?.processGroup === undefined
       ? tenant.processGroup(facts, path).shown
       : givenName(chosen.processGroup, "the dispatch hook's processGroup").shown
-    if (processGroup !== '') {
-      const message = `The process group '${cutText(processGroup)}' is not declared; only '' (this process) is`
+    if (processGroup !== '' && !this.#settings.processGroups.has(processGroup)) {
+      const message = `The process group '${cutText(processGroup)}' is not declared; see processGroups`
       throw new TenantryError('ERR_PROCESS_GROUP_MISSING', message, { label: group.shown })
     }
     const perMount = tenant.applicationGroup.perMount && chosen?.applicationGroup === undefined
@@ -118,7 +120,7 @@ export class Resolver {
         mounts: perMount ? [tenant.mounts[mount] as { path: string; entry: string }] : tenant.mounts,
       },
     }
-    this.#last.set(tenant, { name: group, mount, route })
+    if (isPlain) this.#last.set(tenant, { name: group, mount, route })
     return route
   }
 }

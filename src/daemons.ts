@@ -1,0 +1,53 @@
+import { systemClock } from './clock.ts'
+import { Daemon } from './context/daemon.ts'
+import { Door } from './context/door.ts'
+import { LiveContext } from './context/live-context.ts'
+import { startThread } from './context/thread.ts'
+import { Groups } from './group/groups.ts'
+import { ProcessGroup } from './group/process-group.ts'
+import { ProcessGroups } from './group/process-groups.ts'
+import type { ResolvedOptions } from './options.ts'
+
+/** The groups of this process and of every process group, and how to close what they share. */
+export interface Houses {
+  readonly groups: ProcessGroups
+  /** After the groups: nothing connects any more. */
+  close(): void
+}
+
+/** Wires this process's groups with threads, and those of each process group with daemons. */
+export function openHouses(options: ResolvedOptions): Houses {
+  const clock = systemClock
+  const { tenantNice, processGroups, startupTimeout, deadlockTimeout, terminateTimeout } = options
+  const own = new Groups({ ...options, clock, createContext: (spec) => startThread(spec, clock, tenantNice) })
+  const names = Object.keys(processGroups)
+  // Without process groups there is no socket, and no file for it.
+  const door = names.length === 0 ? undefined : new Door(clock)
+  const daemons = new Map(Object.entries(processGroups).map(([name, { command, limits, startAhead, maxContexts }]) => {
+    const caps = maxContexts === undefined ? {} : capsFor(maxContexts, options)
+    const group = new ProcessGroup({
+      name, limits, startAhead,
+      // The ceiling of memory is this process's; a daemon has its own limit.
+      groups: { ...options, ...caps, maxMemory: 0, clock },
+      openDaemon: () => new Daemon({
+        processGroup: name, command, clock, door: door as Door, nice: tenantNice,
+        startupTimeout, deadlockTimeout, terminateTimeout,
+      }),
+      startIn: (daemon, spec) => new LiveContext(spec, clock, (listener) => daemon.open(spec, listener)),
+    })
+    return [name, group] as const
+  }))
+  return { groups: new ProcessGroups(own, daemons), close: () => door?.close() }
+}
+
+/** The caps that depend on maxContexts, no larger than they are. */
+function capsFor(
+  maxContexts: number, { maxGroups, maxGroupsPerPattern, maxStarting }: ResolvedOptions,
+): Pick<ResolvedOptions, 'maxContexts' | 'maxGroups' | 'maxGroupsPerPattern' | 'maxStarting'> {
+  return {
+    maxContexts,
+    maxGroups: Math.min(maxGroups, maxContexts),
+    maxGroupsPerPattern: Math.min(maxGroupsPerPattern, maxContexts),
+    maxStarting: Math.min(maxStarting, maxContexts),
+  }
+}

@@ -1,0 +1,21 @@
+import type { Clock } from '../clock.ts'
+import type { CreateContext } from '../context/context.ts'
+import type { AdmissionLimits } from './admission.ts'
+
+/** What the groups of one process are held to, and what makes their contexts. */
+export interface GroupsOptions extends AdmissionLimits {
+  /** Of the whole process, bytes; 0 is off. Past it idle groups go and none is born. */
+  readonly maxMemory: number
+  /** Bytes that the process holds; default: ask the system. */
+  readonly residentMemory?: () => number
+  /** Milliseconds. */
+  readonly queueTimeout: number
+  /** Milliseconds. */
+  readonly drainTimeout: number
+  readonly createContext: CreateContext
+  /** Births wait while it says no; `resume()` looks again. Default: they never do. */
+  readonly mayStart?: () => boolean
+  readonly clock: Clock
+  /** 0 to 1, for jitter; default Math.random. */
+  readonly random?: () => number
+}
