@@ -9,7 +9,7 @@ const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const START = 30_000
 const END = 60_000
 
-/** Deaths are kept for as long as a request may need one for its explanation. */
+/** Ends are kept for as long as a request may need one for its explanation. */
 const MEMORY = 120_000
 
 /** Contexts that end for these are replaced in peace: nobody may notice. */
@@ -18,7 +18,7 @@ const PEACEFUL = new Set(['lru', 'pressure', 'inactivity', 'requests', 'age', 'r
 export class Command {
   #child
   #waiting = []
-  #deaths = []
+  #ends = []
   #ready = new Set()
   /** Contexts that became ready, and how those ended: whoever was told to go and goes by itself counts as 'exit'. */
   born = 0
@@ -78,7 +78,12 @@ export class Command {
 
   /** The violent end of a context of that host between the two moments, in Date's milliseconds. */
   deathOf(host, from, to) {
-    return this.#deaths.find((death) => death.host === host && death.time >= from && death.time <= to)
+    return this.endsOf(host, from, to).find(({ violent }) => violent)
+  }
+
+  /** Every end of a context of that host between the two moments. */
+  endsOf(host, from, to) {
+    return this.#ends.filter((end) => end.host === host && end.time >= from && end.time <= to)
   }
 
   figures() {
@@ -130,11 +135,10 @@ export class Command {
   #onEnd({ label, contextId, reason, exitCode }, time) {
     if (this.#ready.delete(contextId)) this.gone[reason] = (this.gone[reason] ?? 0) + 1
     else this.stillborn += 1
-    if (!PEACEFUL.has(reason) && !(reason === 'exit' && exitCode === 0)) {
-      this.#deaths.push({ host: hostOf(label), contextId, reason, time })
-    }
-    const old = this.#deaths.findIndex((death) => death.time > time - MEMORY)
-    if (old > 0) this.#deaths.splice(0, old)
+    const violent = !PEACEFUL.has(reason) && !(reason === 'exit' && exitCode === 0)
+    this.#ends.push({ host: hostOf(label), contextId, reason, exitCode, time, violent })
+    const old = this.#ends.findIndex((end) => end.time > time - MEMORY)
+    if (old > 0) this.#ends.splice(0, old)
   }
 
   #onComplaint(text) {

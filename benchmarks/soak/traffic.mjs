@@ -171,7 +171,8 @@ export class Traffic {
       if (Date.now() > until) break
       await sleep(100)
     }
-    this.#count.lose(example)
+    const ends = this.#command.endsOf(example.host, from - BEFORE, to + AFTER)
+    this.#count.lose({ ...example, milliseconds: to - from, ends })
   }
 }
 

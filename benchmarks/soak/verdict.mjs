@@ -48,26 +48,48 @@ export function showLine({ phase, seconds, sent, answered, refused, died, lost, 
   return `${String(seconds).padStart(5)} s ${phase}: ${parts.join(', ')}`
 }
 
-export function showSoak({ settings, requests, contexts, rests, samples, targets, complaints }) {
+/** For the terminal: with all that went wrong. */
+export function showSoak(saved) {
+  const { requests, samples, complaints } = saved
+  const step = Math.max(1, Math.floor(samples.length / ROWS))
+  return [
+    ...summary(saved),
+    showSamples(samples.filter((sample, index) => index % step === 0 || sample.phase === 'rest')),
+    showPromises(saved),
+    ...requests.examples.lost.slice(0, 20).map((example) => `LOST ${JSON.stringify(example)}`),
+    ...requests.examples.stale.slice(0, 20).map((example) => `STALE ${JSON.stringify(example)}`),
+    ...complaints.slice(0, 20).map((text) => `COMPLAINT ${text}`),
+  ].join('\n\n')
+}
+
+/** For a page: what was promised, and every rest. */
+export function showSoakPart(saved) {
+  return [showPromises(saved), showSamples(saved.samples.filter(({ phase }) => phase === 'rest')), ...summary(saved)].join('\n\n')
+}
+
+function summary({ settings, requests, contexts, rests }) {
   const { sent, answered, left, lost, refused, died, faults, p50, p99 } = requests
-  const rows = samples.filter((_, index) => index % Math.max(1, Math.floor(samples.length / ROWS)) === 0 || samples[index].phase === 'rest')
   return [
     `${settings.minutes} minutes, ${settings.tenants} tenants, ${contexts.maxContexts} places, seed ${settings.seed}: `
       + `${sent} requests sent, ${answered} answered, ${left} left by the client, ${sum(refused)} refused with a code, `
       + `${sum(died)} whose context died under them, ${lost} lost. p50 ${p50} ms, p99 ${p99} ms, cold starts included.`,
     `Refused: ${shown(refused)}. Died under them: ${shown(died)}. Faults provoked: ${shown(faults)}.`,
-    `Contexts: ${contexts.born} born, ${contexts.stillborn} failed to start, gone by: ${shown(contexts.gone)}; told to go for: ${shown(contexts.evicted)}. `
+    `Contexts: ${contexts.born} born, ${contexts.stillborn} failed to start, gone by: ${shown(contexts.gone)}; `
+      + `told to go for: ${shown(contexts.evicted)}. `
       + `Resident at rest: ${rests.map(({ resident }) => megabytes(resident)).join(', ')} MB, the first before any request.`,
-    table(['seconds', 'phase', 'sent', 'answered', 'lost', 'contexts', 'resident MB', 'descriptors', 'threads'], rows.map((row) => [
-      String(row.seconds), row.phase, String(row.sent), String(row.answered), String(row.lost), String(row.alive), megabytes(row.resident),
-      String(row.descriptors ?? '-'), String(row.threads ?? '-'),
-    ])),
-    table(['promise', 'target', 'found', ''], targets.map(({ what, target, value, kept }) =>
-      [what, target, String(value ?? '-'), kept ? 'kept' : 'BROKEN'])),
-    ...requests.examples.lost.slice(0, 20).map((example) => `LOST ${JSON.stringify(example)}`),
-    ...requests.examples.stale.slice(0, 20).map((example) => `STALE ${JSON.stringify(example)}`),
-    ...complaints.slice(0, 20).map((text) => `COMPLAINT ${text}`),
-  ].join('\n\n')
+  ]
+}
+
+function showSamples(samples) {
+  return table(['seconds', 'phase', 'sent', 'answered', 'lost', 'contexts', 'resident MB', 'descriptors', 'threads'], samples.map((sample) => [
+    String(sample.seconds), sample.phase, String(sample.sent), String(sample.answered), String(sample.lost), String(sample.alive),
+    megabytes(sample.resident), String(sample.descriptors ?? '-'), String(sample.threads ?? '-'),
+  ]))
+}
+
+function showPromises({ targets }) {
+  return table(['promise', 'target', 'found', ''], targets.map(({ what, target, value, kept }) =>
+    [what, target, String(value ?? '-'), kept ? 'kept' : 'BROKEN']))
 }
 
 function shown(counts) {
