@@ -22,7 +22,7 @@ export interface PeerSocket {
   readonly localPort?: number | undefined
   readonly encrypted?: boolean | undefined
   /** Set by node:http on the sockets it serves. */
-  readonly server?: { readonly keepAliveTimeout?: number | undefined } | undefined
+  readonly server?: { readonly keepAliveTimeout?: number | undefined; readonly maxRequestsPerSocket?: number | null | undefined } | undefined
 }
 
 /** Hears that its client's connection has closed. */
@@ -111,6 +111,7 @@ function factsOf(socket: PeerSocket, client: ClientFacts): ConnectionFacts {
     servername: typeof secure.servername === 'string' ? secure.servername : undefined,
     alpnProtocol: secure.alpnProtocol ?? undefined,
     keepAliveTimeout: socket.server?.keepAliveTimeout ?? 0,
+    maxRequestsPerSocket: socket.server?.maxRequestsPerSocket ?? 0,
     tlsProtocol: secure.getProtocol?.() ?? undefined,
   }
 }

@@ -97,8 +97,8 @@ export class FetchRelay extends Relayed {
   // What the context says.
 
   /** The caller is answered last: where all came at once, a broken answer rejects. */
-  override onHead(text: string, piece: Piece | undefined, end: boolean): void {
-    super.onHead(text, piece, end)
+  override onHead(text: string, piece: Piece | undefined, end: boolean, flags: number): void {
+    super.onHead(text, piece, end, flags)
     if (this.#response !== undefined) this.#settleCaller.resolve(this.#response)
     this.#response = undefined
   }

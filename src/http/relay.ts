@@ -22,6 +22,11 @@ export interface RelayTask extends RelayedTask {
   readonly expectsContinue: boolean
 }
 
+/** Set by node:http for the last request that its server's maxRequestsPerSocket allows. */
+interface LimitedResponse extends http.ServerResponse {
+  maxRequestsOnConnectionReached?: boolean
+}
+
 // oxlint-disable-next-line typescript/unbound-method -- compared, never called
 const { write } = http.ServerResponse.prototype
 
@@ -41,6 +46,7 @@ export class Relay extends Relayed implements CloseWatcher {
   constructor(req: http.IncomingMessage, res: http.ServerResponse, body: BodyFacts, task: RelayTask) {
     const { channel } = task.lease.context
     const http2 = isHttp2(res)
+    const { maxRequestsOnConnectionReached: isLast } = res as LimitedResponse
     const shared = http2 ? undefined : connectionNumber(req, channel, task.client)
     super(
       task,
@@ -49,7 +55,7 @@ export class Relay extends Relayed implements CloseWatcher {
         method: req.method as string,
         url: req.url as string,
         rawHeaders: http2 ? asHttp1(req, body) : req.rawHeaders,
-        flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive, false, task.expectsContinue),
+        flags: flagsOf(req.httpVersionMinor === 1 || http2, res.shouldKeepAlive, false, task.expectsContinue, isLast),
         mount: task.mount,
         end: !body.hasBody,
       },

@@ -89,6 +89,7 @@ const { writeHead } = http.ServerResponse.prototype
  */
 export function writeResponseHead(res: http.ServerResponse, head: ResponseHead): void {
   if (isHttp2(res)) {
+    if (!head.hasDate) res.sendDate = false
     writeMerged(res, dropHopByHop(fieldsOf(head)))
     res.writeHead(head.status)
   } else if (res.writeHead === writeHead && res.getHeaderNames().length === 0 && '_header' in res) {

@@ -54,6 +54,7 @@ export function fromServer(kind: 'listen' | 'node', server: http.Server): Applic
     handle(exchange, head) {
       const { req, res, connection } = exchange
       if (connection.server !== server) announce(server, connection)
+      if (server.timeout > 0) connection.setTimeout(server.timeout)
       exchange.countOn(server)
       if (head.flags & Flag.EXPECT_CONTINUE) {
         const internals = res as unknown as ResponseInternals

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import http from 'node:http'
-import { Flag } from '../wire/frames.ts'
+import { Flag, HeadFlag } from '../wire/frames.ts'
 import { countConnection } from './listen.ts'
 import { connectionReset, kNeedDrain, originalFinish, originalStoreHeader, originalWriteRaw } from './node-internals.ts'
 import type { ClientConnection, ConnectionOwner } from './connection.ts'
@@ -45,6 +45,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
   #bytesOut = 0
   #unread = 0
   #endPending = false
+  #chunked = false
   #over = false
   #server: http.Server | undefined
 
@@ -73,6 +74,10 @@ export class Exchange implements RequestListener, ConnectionOwner {
     res._writeRaw = writeRaw
     res._finish = finish
     res._keepAliveTimeout = connection.facts.keepAliveTimeout
+    if (connection.facts.maxRequestsPerSocket > 0) {
+      res._maxRequestsPerSocket = connection.facts.maxRequestsPerSocket
+      res.maxRequestsOnConnectionReached = (head.flags & Flag.LAST_REQUEST) !== 0
+    }
     res.shouldKeepAlive = (head.flags & Flag.KEEP_ALIVE) !== 0
     this.req = this.#req = req
     this.res = this.#res = res
@@ -149,9 +154,19 @@ export class Exchange implements RequestListener, ConnectionOwner {
     this.#pushEnd()
   }
 
-  sendHead(): void {
-    this.#res._headerSent = true
-    this.#stream.head(this.#res._header as string)
+  /** The head is made by node:http itself; only the chunked framing is the front's. */
+  headMade(): void {
+    this.#chunked = this.#res.chunkedEncoding
+    this.#res.chunkedEncoding = false
+  }
+
+  /** `data` and `encoding` are what node:http sends it with, which decides about its own encoding. */
+  sendHead(data: string | Uint8Array, encoding: unknown): void {
+    const res = this.#res
+    res._headerSent = true
+    // The size of a chunk goes out as latin-1, and takes the head along.
+    const isText = typeof data === 'string' && (encoding === 'utf8' || !encoding) && !(this.#chunked && data.length > 0)
+    this.#stream.head(res._header as string, (res._last ? HeadFlag.LAST : 0) | (isText ? HeadFlag.UTF8 : 0))
   }
 
   sendBody(data: string | Uint8Array, encoding: unknown, callback: (() => void) | undefined): boolean {
@@ -257,17 +272,16 @@ function readBody(this: Request): void {
   this[kExchange].readMore()
 }
 
-/** The head is made by node:http itself; only the chunked framing is the front's. */
 function storeHeader(this: Response, firstLine: string, headers: unknown): void {
   originalStoreHeader.call(this, firstLine, headers)
-  this.chunkedEncoding = false
+  this[kExchange].headMade()
 }
 
 function send(this: Response, data: string | Uint8Array, encoding?: unknown, callback?: unknown): boolean {
   const exchange = this[kExchange]
   // What a write to a destroyed socket does differs between Nodes: each does its own.
   if (exchange.gone) return originalWriteRaw.call(this, data, encoding, callback)
-  if (!this._headerSent && this._header !== null) exchange.sendHead()
+  if (!this._headerSent && this._header !== null) exchange.sendHead(data, encoding)
   const done = (typeof encoding === 'function' ? encoding : callback) as (() => void) | null | undefined
   if (data.length === 0 && this.outputSize === 0) {
     if (typeof done === 'function') process.nextTick(done)

@@ -16,6 +16,8 @@ export interface ResponseInternals extends http.ServerResponse {
   _closed: boolean
   _trailer: string
   _keepAliveTimeout: number
+  _maxRequestsPerSocket?: number
+  maxRequestsOnConnectionReached: boolean
   _expect_continue: boolean
   _sent100: boolean
   outputSize: number

@@ -44,7 +44,7 @@ export const Kind = {
   DISCONNECT: 3,
   /** front → context: [OPEN, stream, end, connection, method, url, rawHeaders, flags, mount] */
   OPEN: 4,
-  /** context → front: [HEAD, stream, end, first piece | undefined, text] */
+  /** context → front: [HEAD, stream, end and other bits, first piece | undefined, text] */
   HEAD: 5,
   /** both ways: [DATA, stream, end, piece] */
   DATA: 6,
@@ -91,6 +91,17 @@ export const Flag = {
   KEEP_ALIVE: 2,
   UPGRADE: 4,
   EXPECT_CONTINUE: 8,
+  /** The front's maxRequestsPerSocket is reached: the answer announces a close. */
+  LAST_REQUEST: 16,
+} as const
+
+/** Bits of a HEAD frame's `end`. */
+export const HeadFlag = {
+  END: 1,
+  /** The connection closes after the answer, whatever the head says. */
+  LAST: 2,
+  /** node:http would write this head as UTF-8 and not as latin-1: it depends on what is sent together with it. */
+  UTF8: 4,
 } as const
 
 export type Piece = string | Uint8Array
@@ -124,6 +135,8 @@ export interface ConnectionFacts {
   readonly tlsProtocol: string | undefined
   /** The front server's, which a response advertises in its Keep-Alive field; milliseconds. */
   readonly keepAliveTimeout: number
+  /** The front server's, advertised there, too; 0 for none. */
+  readonly maxRequestsPerSocket: number
 }
 
 /** What to load, as plain data; see ContextSpec for the meaning of each field. */

@@ -1,4 +1,4 @@
-import { Flag, FRAME_LENGTH, Kind, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { Flag, FRAME_LENGTH, HeadFlag, Kind, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { FrontStream } from './front-stream.ts'
 import { readErrorRecord } from './error-record.ts'
 import { Outbox } from './outbox.ts'
@@ -202,16 +202,17 @@ export class FrontChannel implements StreamKeeper {
 
   #readHead(batch: Batch, at: number): boolean {
     const id = batch[at + 1]
-    const end = batch[at + 2]
+    const flags = batch[at + 2]
     const piece = batch[at + 3]
     const text = batch[at + 4]
     const stream = this.#find(id)
     if (stream === undefined) return this.#isLate(id)
-    if (stream.headSeen || !isText(text, MAX_HEAD)) return false
-    if (piece !== undefined && (!isPiece(piece) || !stream.received(piece, end === 1))) return false
+    if (stream.headSeen || typeof flags !== 'number' || !isText(text, MAX_HEAD)) return false
+    const end = (flags & HeadFlag.END) !== 0
+    if (piece !== undefined && (!isPiece(piece) || !stream.received(piece, end))) return false
     stream.headSeen = true
-    if (end === 1) this.#finish(stream)
-    stream.listener.onHead(text, piece, end === 1)
+    if (end) this.#finish(stream)
+    stream.listener.onHead(text, piece, end, flags)
     return true
   }
 
@@ -264,12 +265,13 @@ export class FrontChannel implements StreamKeeper {
 }
 
 /** Flags of a request's head. */
-export function flagsOf(http11: boolean, keepAlive: boolean, upgrade: boolean, expectContinue: boolean): number {
+export function flagsOf(http11: boolean, keepAlive: boolean, upgrade: boolean, expectContinue: boolean, lastRequest = false): number {
   return (
     (http11 ? Flag.HTTP_1_1 : 0) |
     (keepAlive ? Flag.KEEP_ALIVE : 0) |
     (upgrade ? Flag.UPGRADE : 0) |
-    (expectContinue ? Flag.EXPECT_CONTINUE : 0)
+    (expectContinue ? Flag.EXPECT_CONTINUE : 0) |
+    (lastRequest ? Flag.LAST_REQUEST : 0)
   )
 }
 

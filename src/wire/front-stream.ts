@@ -8,8 +8,8 @@ import type { WindowPool } from './window-pool.ts'
 
 /** What the front hears about one stream. Every text and byte is the context's: the receiver checks its meaning. */
 export interface StreamListener {
-  /** The response head, with the first piece of the body and whether that is all, where they came together. */
-  onHead(text: string, piece: Piece | undefined, end: boolean): void
+  /** The response head, with the first piece of the body and whether that is all, where they came together; bits of HeadFlag. */
+  onHead(text: string, piece: Piece | undefined, end: boolean, flags: number): void
   onData(piece: Piece, end: boolean): void
   onEnd(trailers: string | undefined): void
   onInfo(text: string): void

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { FIRST_WINDOW, Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
+import { FIRST_WINDOW, HeadFlag, Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
 import type { Piece } from './frames.ts'
 import type { Outbox } from './outbox.ts'
 import type { WindowPool } from './window-pool.ts'
@@ -48,12 +48,12 @@ export class SendWindow {
     return this.#waitingBytes
   }
 
-  /** The response head: the first data of the same turn rides in its frame. */
-  lead(text: string): void {
+  /** The response head, with bits of HeadFlag: the first data of the same turn rides in its frame. */
+  lead(text: string, flags: number): void {
     const { batch, turn } = this.#outbox
     this.#last = batch.length
     this.#lastTurn = turn
-    batch.push(Kind.HEAD, this.#id, 0, undefined, text)
+    batch.push(Kind.HEAD, this.#id, flags, undefined, text)
   }
 
   /**
@@ -120,7 +120,8 @@ export class SendWindow {
   /** The last frame of the stream says so if it has not left yet; else an END frame does. */
   end(trailers: unknown): void {
     const { batch, turn } = this.#outbox
-    if (trailers === undefined && this.#lastTurn === turn) batch[this.#last + 2] = 1
+    // The same bit in HEAD and DATA.
+    if (trailers === undefined && this.#lastTurn === turn) batch[this.#last + 2] = (batch[this.#last + 2] as number) | HeadFlag.END
     else batch.push(Kind.END, this.#id, trailers)
   }
 

@@ -60,9 +60,9 @@ export class TenantStream {
     return this.#send.waitingBytes
   }
 
-  /** The response head, as text; body data of the same turn rides along. */
-  head(text: string): void {
-    this.#send.lead(text)
+  /** The response head, as text, with bits of HeadFlag; body data of the same turn rides along. */
+  head(text: string, flags = 0): void {
+    this.#send.lead(text, flags)
   }
 
   /** A 1xx head. */

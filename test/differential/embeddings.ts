@@ -69,6 +69,17 @@ export const EMBEDDINGS: Readonly<Record<string, Embedding>> = {
   },
 }
 
+/** Behind a middleware that has set a field: then a head is not written as it came, but field by field. */
+export const WITH_A_FIELD: Readonly<Record<string, Embedding>> = {
+  'Express with a field of its own': (t, application) => {
+    const app = express().use((_req, res, next) => {
+      res.setHeader('X-Outer', '1')
+      next()
+    })
+    return listen(t, http.createServer(app.use(listenerOf(application))))
+  },
+}
+
 function isRuntime(application: Application): application is Runtime {
   return typeof application !== 'function'
 }

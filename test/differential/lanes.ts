@@ -22,9 +22,9 @@ export interface Pair {
   readonly ours: Lane
 }
 
-/** The application in `entry` behind every embedding; each copy keeps what it remembers to itself. */
-export async function openPairs(t: Scope, entry: string): Promise<readonly Pair[]> {
-  return await Promise.all(Object.entries(EMBEDDINGS).map(async ([name, embed]): Promise<Pair> => ({
+/** The application in `entry` behind each embedding; each copy keeps what it remembers to itself. */
+export async function openPairs(t: Scope, entry: string, embeddings = EMBEDDINGS): Promise<readonly Pair[]> {
+  return await Promise.all(Object.entries(embeddings).map(async ([name, embed]): Promise<Pair> => ({
     name,
     oracle: { name: `${name}, bare`, port: await embed(t, await importFresh(entry)) },
     ours: { name, port: await embed(t, openRuntime(t, entry)) },

@@ -54,6 +54,7 @@ export async function startRelay(
   const context = {
     id: 1,
     channel: front,
+    spec: { limits: { bufferLimit: 0 } },
     terminate(reason: EndReason, error?: TenantryError) {
       terminated.push({ reason, error })
       if (error !== undefined) front.close(error)

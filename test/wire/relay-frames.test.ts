@@ -157,7 +157,7 @@ test('a connection is made known before its first request and forgotten once, fr
   const ends = connectEnds(t)
   let closed = 0
   const facts = { remoteAddress: '192.0.2.1', remotePort: 1, remoteFamily: 'IPv4', localAddress: '192.0.2.2', localPort: 2,
-    encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined, keepAliveTimeout: 5000 }
+    encrypted: false, servername: undefined, alpnProtocol: undefined, tlsProtocol: undefined, keepAliveTimeout: 5000, maxRequestsPerSocket: 0 }
   const first = ends.front.connect(facts, () => closed++)
   const second = ends.front.connect(facts, () => closed++)
   await open(ends, { connection: first })
