@@ -48,7 +48,7 @@ export function defaultCaps(machine: Machine): DefaultCaps {
     memoryLimit: clamp(Math.floor(machine.memory / 4 / MB) * MB, 64 * MB, 256 * MB),
     // A start is nearly all CPU; one more than the cores, because a start also waits for the disk.
     maxStarting: machine.cores + 1,
-    // Every ended thread leaves about 40 KB behind, so a flood of hosts must not make threads for ever;
+    // A start is 20 to 50 ms of CPU, so a flood of hosts must not make threads for ever;
     // but a full house must be able to come back within a minute.
     maxStarts: Math.max(120, maxContexts),
     // Past it the system begins to swap, or its killer comes: the rest is for others and for what grows between two looks.

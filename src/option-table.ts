@@ -109,7 +109,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
   }),
   maxStarts: count(1, ({ maxStarts }) => maxStarts, 'maxContexts of this machine, at least 120', {
     doc: 'The most contexts started in a minute.',
-    reason: 'an ended thread leaves about 40kb behind, and a full house should be back within a minute',
+    reason: 'a start takes 20 to 50ms of CPU from those who serve, and a full house should be back within a minute',
   }),
   maxStarting: count(1, (caps, { maxContexts }) => Math.min(caps.maxStarting, maxContexts as number), 'cores + 1', {
     doc: 'The most contexts starting at the same time.',
