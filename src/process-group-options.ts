@@ -50,7 +50,7 @@ type Name = keyof ProcessGroupOptions
 type Checked = Omit<ProcessGroupOptions, keyof ProcessGroupLimits | 'startAhead'> & ProcessGroupLimits & { readonly startAhead: boolean }
 
 /** Far above the processors of any machine that one would give to one application. */
-const MAX_PROCESSES = 256
+export const MAX_PROCESSES = 256
 
 const account = v.union([v.pipe(v.string(), v.regex(/^[\w.-]{1,32}\$?$/)), v.pipe(v.number(), v.safeInteger(), v.minValue(0))])
 const texts = v.array(v.pipe(v.string(), v.nonEmpty()))

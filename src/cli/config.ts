@@ -11,7 +11,7 @@ import { readEnvironment, readSettings, type CommandSettings, type Settings } fr
 const USUAL_FILES = ['tenantry.config.mjs', 'tenantry.config.js', 'tenantry.json']
 const USUAL_FOLDER = 'tenants'
 
-export interface Configuration extends Omit<CommandSettings, 'logLevel'> {
+export interface Configuration extends Omit<CommandSettings, 'logLevel' | 'processes'> {
   readonly options: RuntimeOptions
   /** The configuration file, if there is one. */
   readonly file: string | undefined
@@ -31,7 +31,7 @@ export async function loadConfiguration(
   const path = findTarget(target, cwd)
   const folder = statSync(path).isDirectory()
   const fromFile: Settings = folder ? { tenants: path } : await readFile(path)
-  const { host, port, watch, logLevel, ...options } = { ...fromFile, ...readEnvironment(env), ...flags }
+  const { host, port, watch, logLevel, processes, ...options } = { ...fromFile, ...readEnvironment(env), ...flags }
   if (options.tenants === undefined)
     throw new TenantryError('ERR_CONFIG', `${basename(path)} names no tenants; write a folder or an object`)
   return {
@@ -41,9 +41,29 @@ export async function loadConfiguration(
     watch: (watch as boolean | undefined) ?? false,
     options: {
       ...options,
+      ...daemons(processes as number | undefined, options),
       logger: withLevel(options.logger as LoggerOption | undefined, logLevel as string | undefined),
     } as unknown as RuntimeOptions,
   }
+}
+
+/** The process group of tenants for which nobody chose another. */
+export const TENANTS_GROUP = 'tenants'
+
+/**
+ * As mod_wsgi-express does: the process that holds the listening socket runs no tenant, unless somebody says so.
+ * Who names process groups has said where tenants run.
+ */
+function daemons(
+  processes: number | undefined, options: Settings,
+): Pick<RuntimeOptions, 'processGroup' | 'processGroups'> {
+  const isChosen = options.processGroup !== undefined || options.processGroups !== undefined
+  if (isChosen && processes !== undefined) {
+    throw new TenantryError('ERR_CONFIG', 'processes puts every tenant into one process group; leave it out, or processGroup and processGroups')
+  }
+  const count = processes ?? (isChosen || process.platform === 'win32' ? 0 : 1)
+  if (count === 0) return {}
+  return { processGroup: TENANTS_GROUP, processGroups: { [TENANTS_GROUP]: { processes: count, startAhead: true } } }
 }
 
 /** The log of the command: a level is for the logger it makes, and cannot be put on one of yours. */

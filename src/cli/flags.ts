@@ -3,6 +3,7 @@ import { TenantryError } from '../errors.ts'
 import { type OptionKind } from '../option-spec.ts'
 import { OPTION_NAMES, OPTIONS } from '../option-table.ts'
 import { checkOption, type OptionName } from '../options.ts'
+import { MAX_PROCESSES } from '../process-group-options.ts'
 import { suggestion } from '../nearest.ts'
 import { showValue } from '../units.ts'
 
@@ -11,6 +12,7 @@ export interface CommandSettings {
   readonly host: string
   readonly port: number
   readonly watch: boolean
+  readonly processes: number
   readonly logLevel: string
 }
 
@@ -104,6 +106,14 @@ const commandFlags: readonly Flag[] = [
     standard: 'off',
     check: checkSwitch,
     fromText: toSwitch,
+  },
+  {
+    ...names('processes', 'processes'),
+    argument: '<number>',
+    doc: 'How many daemons share the tenants; 0 runs them in threads of the command itself.',
+    standard: '1, unless processGroup or processGroups is set',
+    check: checkProcesses,
+    fromText: toNumber,
   },
 ]
 
@@ -208,6 +218,11 @@ function checkHost(value: unknown, shown: string): string {
 function checkPort(value: unknown, shown: string): number {
   if (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535) return value as number
   throw refusal(shown, value, 'a whole number from 0 to 65535')
+}
+
+function checkProcesses(value: unknown, shown: string): number {
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_PROCESSES) return value as number
+  throw refusal(shown, value, `a whole number from 0 to ${MAX_PROCESSES}`)
 }
 
 function checkLevel(value: unknown, shown: string): string {

@@ -55,6 +55,9 @@ export function startReport({ version, url, patterns, problems, options }: Start
   for (const { pattern, message } of problems.slice(0, MAX_LISTED)) lines.push(`  problem   ${pattern}: ${message}`)
   if (problems.length > MAX_LISTED) lines.push(`  problem   … and ${problems.length - MAX_LISTED} more`)
   lines.push(`  caps      ${describeCaps(capsOf(options))}`)
+  for (const [name, { limits }] of Object.entries(options.processGroups)) {
+    lines.push(`  daemons   ${limits.processes} of the process group '${name}'`)
+  }
   lines.push(`  idle      ends after ${options.idleTimeout === 0 ? 'never' : formatDuration(options.idleTimeout)}`, '')
   return `${lines.join('\n')}\n`
 }

@@ -82,6 +82,13 @@ function listen(logger: Logger, clock: Clock): () => void {
       if (error === undefined && (finished || !BAD_ENDS.has(fields.reason))) return logger.info(fields, 'context ended')
       logger.error({ ...fields, ...(error && { err: error }) }, `context ended: ${fields.reason}`)
     }),
+    subscribe('tenantry:daemon:state', ({ from, to, error, ...fields }) => {
+      const isBad = to === 'exited' && BAD_ENDS.has(fields.reason ?? 'exit')
+      logger[isBad ? 'error' : 'info']({ ...fields, from, to, ...(error && { err: error }) }, `daemon ${to}`)
+    }),
+    subscribe('tenantry:daemon:output', ({ line, ...fields }) => {
+      if (output.pass('daemon')) logger.warn(fields, line)
+    }),
     subscribe('tenantry:evict', (fields) => logger.info(fields, 'group evicted')),
     subscribe('tenantry:warning', ({ message, ...fields }) => {
       if (refusals.pass('warning')) logger.warn(fields, message)

@@ -11,7 +11,19 @@ test('a folder is the tenants, and the command has its defaults', async (t) => {
   const folder = makeFolder(t, { 'sites/a.example.test/index.mjs': '' })
   const { host, port, watch, file, options } = await loadConfiguration('sites', {}, {}, folder)
   assert.deepEqual([host, port, watch, file], ['127.0.0.1', 8080, false, undefined])
-  assert.deepEqual(options, { tenants: join(folder, 'sites'), logger: DEFAULT_LOGGER })
+  const oneDaemon = { processGroup: 'tenants', processGroups: { tenants: { processes: 1, startAhead: true } } }
+  assert.deepEqual(options, { tenants: join(folder, 'sites'), logger: DEFAULT_LOGGER, ...oneDaemon })
+})
+
+test('processes says how many daemons there are, 0 that there are none, and nothing of both beside process groups', async (t) => {
+  const folder = makeFolder(t, { 'sites/x': '' })
+  const groups = async (settings: object): Promise<unknown> =>
+    (await loadConfiguration('sites', settings, {}, folder)).options.processGroups
+  assert.deepEqual(await groups({ processes: 3 }), { tenants: { processes: 3, startAhead: true } })
+  assert.equal(await groups({ processes: 0 }), undefined)
+  assert.equal(await groups({ processGroup: '' }), undefined)
+  assert.deepEqual(await groups({ processGroups: { own: {} } }), { own: {} })
+  await assert.rejects(groups({ processes: 2, processGroup: 'own' }), { code: 'ERR_CONFIG', message: /processes puts every tenant/ })
 })
 
 test('the usual places are looked for in their order', async (t) => {
