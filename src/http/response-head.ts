@@ -1,12 +1,15 @@
 import http from 'node:http'
+import { HeadFlag } from '../wire/frames.ts'
 import type { Http2ServerResponse } from 'node:http2'
 
 /** A response head from a context: its text, checked, and what the front has to know of it. */
 export interface ResponseHead {
   readonly text: string
   readonly status: number
-  /** undefined where there is no Connection field: the application took it away. */
-  readonly connection: 'close' | 'keep' | undefined
+  /** The connection closes after the answer: node:http in the context has decided so, by this head or without it. */
+  readonly last: boolean
+  /** One character for each byte; most have ASCII only. */
+  readonly ascii: boolean
   readonly chunked: boolean
   readonly length: number | undefined
   readonly hasDate: boolean
@@ -14,13 +17,17 @@ export interface ResponseHead {
   readonly ambiguous: boolean
 }
 
+/** What nearly every head is. */
+const ASCII_HEAD = /^HTTP\/1\.1 [1-9]\d\d [\t\x20-\x7e]*\r\n(?:[-!#$%&'*+.^_`|~\dA-Za-z]+: [\t\x20-\x7e]*\r\n)*\r\n$/
+
 /** RFC 9110 §5: field names are tokens, values hold no control character; what node:http itself would let through. */
 const HEAD = /^HTTP\/1\.1 [1-9]\d\d [\t\x20-\x7e\x80-\xff]*\r\n(?:[-!#$%&'*+.^_`|~\dA-Za-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)*\r\n$/
 
-/** Reads the text that node:http made in the context; undefined when it is not a head. */
-export function readResponseHead(text: string): ResponseHead | undefined {
-  if (!HEAD.test(text)) return undefined
-  let connection: ResponseHead['connection']
+/** Reads the text that node:http made in the context, with bits of HeadFlag; undefined when it is not a head. */
+export function readResponseHead(made: string, flags = 0): ResponseHead | undefined {
+  const ascii = ASCII_HEAD.test(made)
+  if (!ascii && !HEAD.test(made)) return undefined
+  const text = ascii || !(flags & HeadFlag.UTF8) ? made : Buffer.from(made).toString('latin1')
   let chunked = false
   let length: number | undefined
   let hasDate = false
@@ -32,11 +39,6 @@ export function readResponseHead(text: string): ResponseHead | undefined {
     switch (colon - at) {
       case 4:
         hasDate ||= isNamed(text, at, colon, 'date')
-        break
-      case 10:
-        if (!isNamed(text, at, colon, 'connection')) break
-        // Of several fields, node:http obeys the one that closes.
-        connection = connection === 'close' || /close/i.test(text.slice(colon, end)) ? 'close' : 'keep'
         break
       case 14:
         if (!isNamed(text, at, colon, 'content-length')) break
@@ -50,7 +52,8 @@ export function readResponseHead(text: string): ResponseHead | undefined {
     at = end + 2
   }
   ambiguous ||= (chunked && length !== undefined) || (length !== undefined && !Number.isSafeInteger(length))
-  return { text, status: Number(text.slice(9, 12)), connection, chunked, length, hasDate, ambiguous }
+  const last = (flags & HeadFlag.LAST) !== 0
+  return { text, status: Number(text.slice(9, 12)), last, ascii, chunked, length, hasDate, ambiguous }
 }
 
 function isNamed(text: string, from: number, to: number, name: string): boolean {
@@ -75,6 +78,7 @@ interface MadeHead extends http.ServerResponse {
   _last: boolean
   _contentLength: number | null
   chunkedEncoding: boolean
+  _send(data: string, encoding: 'latin1'): boolean
 }
 
 // oxlint-disable-next-line typescript/unbound-method -- compared, never called
@@ -96,7 +100,10 @@ export function writeResponseHead(res: http.ServerResponse, head: ResponseHead):
     handOver(res as MadeHead, head)
   } else {
     writeFields(res, head)
+    if ('_last' in res) (res as MadeHead)._last = head.last
   }
+  // Alone, and as the bytes that it is: what leaves together with it would have a say in its encoding.
+  if (!head.ascii && '_send' in res) (res as MadeHead)._send('', 'latin1')
 }
 
 /** Leaves the response in the state that `writeHead` with the same head leaves it in. */
@@ -107,10 +114,7 @@ function handOver(res: MadeHead, head: ResponseHead): void {
   if (status === 204 || status === 304 || status < 200) res._hasBody = false
   res.chunkedEncoding = chunked && res._hasBody
   res._contentLength = length ?? null
-  if (head.connection === undefined) res._last = !res.shouldKeepAlive
-  else if (head.connection === 'close') res._last = true
-  // Only the end of the connection tells the end of such a body.
-  if (res._hasBody && !chunked && length === undefined) res._last = true
+  res._last = head.last
   res._header = text
   res._headerSent = false
 }
@@ -120,7 +124,7 @@ function writeFields(res: http.ServerResponse, head: ResponseHead): void {
   const fields = fieldsOf(head)
   // What node:http would add by itself, the application has removed.
   if (!head.hasDate) res.sendDate = false
-  if (head.connection === undefined) res.removeHeader('connection')
+  if (!fields.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'connection')) res.removeHeader('connection')
   if (!head.chunked && head.length === undefined) {
     res.removeHeader('content-length')
     res.removeHeader('transfer-encoding')
