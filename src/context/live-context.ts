@@ -158,6 +158,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   onExit(exitCode: number | null, crash: Error | undefined): void {
     this.#stopStartup()
     this.#stopDeadline?.()
+    this.#channel.settle()
     const wasStarting = this.#state.is('starting', 'spare')
     const wasZombie = this.#state.is('zombie')
     const { reason, error } = this.#ending ?? this.#blame(exitCode, crash, wasStarting)

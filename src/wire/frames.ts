@@ -22,6 +22,15 @@ export const WINDOW = 512 * 1024
  */
 export const FIRST_WINDOW = 64 * 1024
 
+/**
+ * What the smallest piece of an answer costs of its window: frames are work for the front, whatever is in them, and an
+ * application that writes byte by byte must not make it thousands in one turn of the loop.
+ */
+export const LEAST_COST = 512
+
+/** 1xx heads of one answer; further ones are only hints that nobody needs. */
+export const MAX_INFOS = 1000
+
 /** The largest body piece in one frame: one socket read of Node's. */
 export const MAX_PIECE = 64 * 1024
 

@@ -1,4 +1,4 @@
-import { Flag, FRAME_LENGTH, HeadFlag, Kind, MAX_HEAD, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { Flag, FRAME_LENGTH, HeadFlag, Kind, MAX_HEAD, MAX_INFOS, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { FrontStream } from './front-stream.ts'
 import { readErrorRecord } from './error-record.ts'
 import { Outbox } from './outbox.ts'
@@ -32,6 +32,12 @@ export interface OpenHead {
   readonly end: boolean
 }
 
+/** Elements of frames that are read from one context in one turn of the loop, some milliseconds' work; the rest waits. */
+const WORK_PER_TURN = 8192
+
+/** Below, nothing is scheduled to begin anew: few requests should not pay for it. */
+const WORTH_COUNTING = 1024
+
 /**
  * The front's end of one context's relay: makes streams, takes frames apart.
  *
@@ -48,6 +54,17 @@ export class FrontChannel implements StreamKeeper {
   #closed: TenantryError | undefined
   /** A frame was malformed: nothing more is read. */
   #broken = false
+  /** Elements read in this turn of the loop; counted coarsely, since a turn has no name. */
+  #work = 0
+  /** What is left for later turns. */
+  readonly #backlog: { readonly frames: Batch; readonly from: number }[] = []
+  /** Whether others must not wait for this one. */
+  #spared = true
+  #isScheduled = false
+  readonly #rest = (): void => {
+    this.#isScheduled = false
+    this.#resume()
+  }
 
   /** `bufferLimit`: bytes that its streams may have under way beyond their first windows. */
   constructor(carrier: Carrier, listener: ContextListener, bufferLimit = Infinity) {
@@ -127,8 +144,22 @@ export class FrontChannel implements StreamKeeper {
   receive(batch: unknown): void {
     if (this.#closed !== undefined || this.#broken) return
     if (!Array.isArray(batch)) return this.#violation('a message is not a batch of frames')
-    const frames = batch as Batch
-    for (let at = 0; at < frames.length; ) {
+    if (this.#backlog.length > 0) this.#backlog.push({ frames: batch, from: 0 })
+    else this.#take(batch, 0)
+  }
+
+  /** Reads what waits for a later turn: the context is gone, and so is the reason to spare its neighbours. */
+  settle(): void {
+    this.#spared = false
+    this.#resume()
+  }
+
+  #take(frames: Batch, from: number): void {
+    for (let at = from; at < frames.length; ) {
+      if (this.#spared && this.#work > WORK_PER_TURN) {
+        this.#backlog.unshift({ frames, from: at })
+        break
+      }
       const kind = frames[at]
       // The type first, as everywhere here: a text could name something else that an array has.
       if (typeof kind !== 'number') return this.#violation('a frame whose kind is no number')
@@ -137,6 +168,19 @@ export class FrontChannel implements StreamKeeper {
       if (at + length > frames.length || !this.#read(frames, at)) return this.#violation(`a malformed frame of kind ${kind}`)
       if (this.#closed !== undefined) return
       at += length
+      this.#work += length
+    }
+    if (this.#work < WORTH_COUNTING || this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(this.#rest)
+  }
+
+  #resume(): void {
+    this.#work = 0
+    while (!this.#broken && this.#closed === undefined && (this.#work <= WORK_PER_TURN || !this.#spared)) {
+      const next = this.#backlog.shift()
+      if (next === undefined) return
+      this.#take(next.frames, next.from)
     }
   }
 
@@ -191,7 +235,7 @@ export class FrontChannel implements StreamKeeper {
         const text = batch[at + 2]
         const stream = this.#find(id)
         if (stream === undefined) return this.#isLate(id)
-        if (stream.headSeen || !isText(text, MAX_HEAD)) return false
+        if (stream.headSeen || ++stream.infos > MAX_INFOS || !isText(text, MAX_HEAD)) return false
         stream.listener.onInfo(text)
         return true
       }

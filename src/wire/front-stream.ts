@@ -37,6 +37,8 @@ export class FrontStream {
   readonly listener: StreamListener
   /** The head is here; a second one is a violation. */
   headSeen = false
+  /** 1xx heads so far. */
+  infos = 0
   /** The response is complete. The stream lives until the request is, too. */
   responseEnded = false
   requestEnded: boolean

@@ -1,4 +1,4 @@
-import { FIRST_WINDOW, Kind, MAX_PIECE, WINDOW } from './frames.ts'
+import { FIRST_WINDOW, Kind, LEAST_COST, MAX_PIECE, WINDOW } from './frames.ts'
 import type { Outbox } from './outbox.ts'
 import type { WindowPool } from './window-pool.ts'
 
@@ -20,6 +20,8 @@ export class ReceiveWindow {
   /** The pool has lent the rest of the window. */
   #isWhole = false
   #read = 0
+  /** What small pieces cost beyond their bytes, until the next credit. */
+  #overhead = 0
   #memory: ArrayBuffer[] = []
 
   /** `pool`: the front's; a context does not know how much its front may send, and counts nothing. */
@@ -31,7 +33,9 @@ export class ReceiveWindow {
 
   /** False when the sender passed its window: a violation of the protocol. */
   receive(bytes: number): boolean {
-    this.#allowed -= bytes
+    const cost = Math.max(bytes, LEAST_COST)
+    this.#overhead += cost - bytes
+    this.#allowed -= cost
     return this.#allowed >= 0
   }
 
@@ -47,7 +51,8 @@ export class ReceiveWindow {
   /** `bytes` have left our hands: the sender may send as many more. */
   consumed(bytes: number): void {
     const unread = FIRST_WINDOW - this.#allowed - this.#read
-    this.#read += bytes
+    this.#read += bytes + this.#overhead
+    this.#overhead = 0
     if (!this.#isWhole && unread >= BULK && this.#pool?.take(WINDOW - FIRST_WINDOW) === true) {
       this.#isWhole = true
       this.#grant(this.#read + WINDOW - FIRST_WINDOW)

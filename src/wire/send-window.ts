@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { FIRST_WINDOW, HeadFlag, Kind, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
+import { FIRST_WINDOW, HeadFlag, Kind, LEAST_COST, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
 import type { Piece } from './frames.ts'
 import type { Outbox } from './outbox.ts'
 import type { WindowPool } from './window-pool.ts'
@@ -8,9 +8,11 @@ import type { WindowPool } from './window-pool.ts'
 const CLONE_LIMIT = 2 * 1024
 
 interface Waiting {
-  readonly bytes: Uint8Array
+  /** Several small ones leave as one. */
+  parts: Uint8Array[]
+  size: number
   readonly own: boolean
-  readonly sent: (() => void) | undefined
+  readonly sent: (() => void)[]
 }
 
 /**
@@ -26,6 +28,8 @@ export class SendWindow {
   readonly #outbox: Outbox
   readonly #id: number
   readonly #pool: WindowPool | undefined
+  /** What a piece costs at least: the front counts what it gets from a context, and not the other way round. */
+  readonly #least: number
   #credit = FIRST_WINDOW
   /** The pool has lent the rest of the window. */
   #isWhole = false
@@ -41,6 +45,7 @@ export class SendWindow {
     this.#outbox = outbox
     this.#id = id
     this.#pool = pool
+    this.#least = pool === undefined ? LEAST_COST : 1
   }
 
   /** Bytes that wait for credit. */
@@ -63,16 +68,17 @@ export class SendWindow {
   write(piece: Piece, sent?: () => void, own = false): boolean {
     if (piece.length === 0 && this.#waitingBytes === 0) {
       if (sent !== undefined) process.nextTick(sent)
-      return this.#credit > 0
+      return this.#credit >= this.#least
     }
     if (typeof piece === 'string') {
       if (piece.length <= MAX_TEXT_PIECE && this.#waitingBytes === 0) {
         const length = Buffer.byteLength(piece)
-        if (length <= this.#credit && length <= MAX_PIECE) {
-          this.#credit -= length
+        const cost = Math.max(length, this.#least)
+        if (cost <= this.#credit && length <= MAX_PIECE) {
+          this.#credit -= cost
           this.#carry(piece)
           if (sent !== undefined) process.nextTick(sent)
-          return this.#credit > 0
+          return this.#credit >= this.#least
         }
       }
       piece = Buffer.from(piece)
@@ -82,13 +88,25 @@ export class SendWindow {
       const done = this.#sendBytes(piece, own)
       if (done === piece.byteLength) {
         if (sent !== undefined) process.nextTick(sent)
-        return this.#credit > 0
+        return this.#credit >= this.#least
       }
       piece = piece.subarray(done)
     }
-    this.#waiting.push({ bytes: piece, own, sent })
-    this.#waitingBytes += piece.byteLength
+    this.#wait(piece, own, sent)
     return false
+  }
+
+  #wait(bytes: Uint8Array, own: boolean, sent: (() => void) | undefined): void {
+    const size = bytes.byteLength
+    this.#waitingBytes += size
+    const last = this.#waiting.at(-1)
+    if (last === undefined || last.own || own || size > CLONE_LIMIT || last.size + size > MAX_PIECE) {
+      this.#waiting.push({ parts: [bytes], size, own, sent: sent === undefined ? [] : [sent] })
+      return
+    }
+    last.parts.push(bytes)
+    last.size += size
+    if (sent !== undefined) last.sent.push(sent)
   }
 
   /** Memory of full pieces that were sent and came back. */
@@ -105,14 +123,16 @@ export class SendWindow {
   grant(bytes: number): boolean {
     this.#credit += bytes
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const done = this.#sendBytes(first.bytes, first.own)
+      const bytes = first.parts.length === 1 ? (first.parts[0] as Uint8Array) : Buffer.concat(first.parts)
+      const done = this.#sendBytes(bytes, first.own)
       this.#waitingBytes -= done
-      if (done < first.bytes.byteLength) {
-        this.#waiting[0] = { ...first, bytes: first.bytes.subarray(done) }
+      if (done < bytes.byteLength) {
+        first.parts = [bytes.subarray(done)]
+        first.size -= done
         return false
       }
       this.#waiting.shift()
-      if (first.sent !== undefined) process.nextTick(first.sent)
+      for (const sent of first.sent) process.nextTick(sent)
     }
     return this.#waiting.length === 0
   }
@@ -130,7 +150,7 @@ export class SendWindow {
     const waiting = this.#waiting
     this.#waiting = []
     this.#waitingBytes = 0
-    for (const { sent } of waiting) if (sent !== undefined) process.nextTick(sent)
+    for (const sent of waiting.flatMap((one) => one.sent)) process.nextTick(sent)
     if (this.#isWhole) this.#pool?.give(WINDOW - FIRST_WINDOW)
     this.#isWhole = false
   }
@@ -151,14 +171,14 @@ export class SendWindow {
       return byteLength
     }
     let at = 0
-    while (at < bytes.byteLength && this.#credit > 0) {
+    while (at < bytes.byteLength && this.#credit >= this.#least) {
       const size = Math.min(bytes.byteLength - at, this.#credit, MAX_PIECE)
       // Not zeroed first, since every byte of it is overwritten; and never from the pool.
       const memory = size === MAX_PIECE ? this.#memory.pop() : undefined
       const copy = memory === undefined ? Buffer.allocUnsafeSlow(size) : new Uint8Array(memory)
       copy.set(bytes.subarray(at, at + size))
       if (size > CLONE_LIMIT) this.#outbox.transfer(copy.buffer)
-      this.#credit -= size
+      this.#credit -= Math.max(size, this.#least)
       at += size
       this.#carry(copy)
     }

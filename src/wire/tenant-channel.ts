@@ -1,4 +1,4 @@
-import { FRAME_LENGTH, Kind, PROTOCOL_VERSION } from './frames.ts'
+import { FRAME_LENGTH, Kind, MAX_INFOS, PROTOCOL_VERSION } from './frames.ts'
 import { Outbox } from './outbox.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
@@ -46,6 +46,7 @@ export class TenantStream {
   #receive: ReceiveWindow | undefined
   #requestEnded: boolean
   #responseEnded = false
+  #infos = 0
   #ending: { readonly trailers: string | undefined } | undefined
 
   constructor(channel: TenantChannel, outbox: Outbox, id: number, requestEnded: boolean) {
@@ -67,6 +68,7 @@ export class TenantStream {
 
   /** A 1xx head. */
   info(text: string): void {
+    if (++this.#infos > MAX_INFOS) return
     this.#outbox.batch.push(Kind.INFO, this.id, text)
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
-import { FIRST_WINDOW, Kind, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
+import { FIRST_WINDOW, Kind, LEAST_COST, MAX_INFOS, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
 import { TenantChannel } from '../../src/wire/tenant-channel.ts'
 import { connectEnds, framesOf, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
 import type { Carrier } from '../../src/wire/carrier.ts'
@@ -182,15 +182,18 @@ test('a sender without credit says so, and says once when it may go on', async (
   await until(() => ends.world.requests.length === 1)
   const { stream: served, listener: request } = ends.world.requests[0] as typeof ends.world.requests[number]
   served.head('HTTP/1.1 200 OK\r\n\r\n')
-  assert.equal(served.write(Buffer.alloc(FIRST_WINDOW - 1)), true)
+  assert.equal(served.write(Buffer.alloc(FIRST_WINDOW - LEAST_COST)), true)
   assert.equal(served.write('xy'), false)
+  assert.equal(served.waitingBytes, 0)
+  assert.equal(served.write('z'), false)
   assert.equal(served.waitingBytes, 1)
+  const sent = FIRST_WINDOW - LEAST_COST + 2
   assert.equal(stream.write(Buffer.alloc(WINDOW)), false)
-  await until(() => received(client) === FIRST_WINDOW && request.heard.length === WINDOW / MAX_PIECE)
+  await until(() => received(client) === sent && request.heard.length === WINDOW / MAX_PIECE)
   assert.deepEqual(request.heard.filter(([name]) => name === 'drain'), [])
   served.consumed(WINDOW)
-  stream.consumed(FIRST_WINDOW)
-  await until(() => request.heard.some(([name]) => name === 'drain') && received(client) === FIRST_WINDOW + 1)
+  stream.consumed(sent)
+  await until(() => request.heard.some(([name]) => name === 'drain') && received(client) === sent + 1)
   assert.equal(client.heard.filter(([name]) => name === 'writable').length, 1)
 })
 
@@ -235,6 +238,57 @@ test('a small event now and then does not borrow a whole window for the life of 
     stream.consumed(1000)
   }
   assert.ok(ends.front.pool.take(WINDOW))
+})
+
+test('an application that writes byte by byte makes few frames of it, and the bytes arrive in order', async (t) => {
+  const ends = connectEnds(t)
+  const client = new RecordingStream()
+  const stream = ends.front.open(openHead(), client)
+  client.onData = (piece) => stream.consumed(Buffer.byteLength(piece as Uint8Array))
+  await until(() => ends.world.requests.length === 1)
+  const served = ends.world.requests[0]?.stream as TenantStream
+  served.head('HTTP/1.1 200 OK\r\n\r\n')
+  await turn()
+  const text = Array.from({ length: 100_000 }, (_, index) => String(index % 10))
+  let called = 0
+  for (const [index, digit] of text.entries()) served.write(index % 3 === 0 ? digit : Buffer.from(digit), () => called++)
+  served.end(undefined)
+  await until(() => ends.toFront.flatMap(framesOf).some((frame) => frame[0] === Kind.END || frame[2] === 1) && called === text.length)
+  const pieces = ends.toFront.flatMap(framesOf).filter(([kind]) => kind === Kind.DATA).map((frame) => frame[3] as Piece)
+  assert.equal(pieces.map((piece) => Buffer.from(piece as Uint8Array).toString()).join(''), text.join(''))
+  assert.ok(pieces.length < 2 * (FIRST_WINDOW / LEAST_COST), `${pieces.length} frames`)
+})
+
+test('a flood of frames is read some at a turn, in order, and all of it when the context is gone', async () => {
+  for (const ends of [false, true]) {
+    const carrier = new SlowCarrier()
+    const front = new FrontChannel(carrier, new RecordingContext())
+    const client = new RecordingStream()
+    const stream = front.open(openHead(), client)
+    const gone = front.open(openHead(), new RecordingStream())
+    gone.reset('client-gone')
+    const infos = (count: number): Batch => Array.from({ length: count }, () => [Kind.INFO, stream.id, 'HTTP/1.1 102 Processing\r\n\r\n']).flat()
+    const lates = Array.from({ length: 20_000 }, () => [Kind.RESET, gone.id, 'destroyed']).flat()
+    front.receive([...infos(10), ...lates, ...infos(10)])
+    front.receive([Kind.HEAD, stream.id, 1, undefined, 'HTTP/1.1 200 OK\r\n\r\n'])
+    assert.equal(client.heard.length, 10)
+    if (ends) front.settle()
+    else await until(() => client.heard.at(-1)?.[0] === 'head')
+    assert.deepEqual(client.heard.map(([name]) => name), [...Array.from({ length: 20 }, () => 'info'), 'head'])
+  }
+})
+
+test('more 1xx heads than anybody needs are dropped by a context, and break the protocol where one sends them', async (t) => {
+  const ends = connectEnds(t)
+  const client = new RecordingStream()
+  const { id } = ends.front.open(openHead(), client)
+  await until(() => ends.world.requests.length === 1)
+  for (let count = 0; count < MAX_INFOS + 50; count++) ends.world.requests[0]?.stream.info('HTTP/1.1 102 Processing\r\n\r\n')
+  await until(() => client.heard.length === MAX_INFOS)
+  await turn()
+  assert.deepEqual([client.heard.length, ends.context.heard], [MAX_INFOS, []])
+  ends.front.receive([Kind.INFO, id, 'HTTP/1.1 102 Processing\r\n\r\n'])
+  assert.equal(ends.context.heard[0]?.[0], 'violation')
 })
 
 test('a stream that is given up drops what waits and still calls back', async (t) => {
