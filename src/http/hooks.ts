@@ -1,4 +1,6 @@
 import { TenantryError } from '../errors.ts'
+import { suggestion } from '../nearest.ts'
+import { showValue } from '../units.ts'
 import type { Clock } from '../clock.ts'
 import type { ClientFacts } from '../label/trust.ts'
 import type { RequestFacts } from '../label/request-facts.ts'
@@ -28,13 +30,15 @@ export interface Dispatch {
   readonly tenant?: string | undefined
 }
 
-type Awaitable<T> = T | Promise<T>
+type Awaitable<T> = T | PromiseLike<T>
 
 /** Chooses where a request goes. `signal` is aborted when nobody waits for the answer any more. */
 export type DispatchHook = (request: RequestView, signal: AbortSignal) => Awaitable<Dispatch | undefined>
 
 /** true allows; false denies with 403, a number from 400 to 499 with that status. Anything else is a mistake: 500. */
 export type AccessHook = (request: RequestView, signal: AbortSignal) => Awaitable<boolean | number>
+
+const DISPATCH_KEYS: readonly string[] = ['applicationGroup', 'processGroup', 'tenant'] satisfies (keyof Dispatch)[]
 
 export interface HookSettings {
   readonly dispatch: DispatchHook | undefined
@@ -60,8 +64,12 @@ export class Hooks {
   async dispatch(view: RequestView): Promise<Dispatch | undefined> {
     const { dispatch } = this.#settings
     const answer = dispatch === undefined ? undefined : await this.#ask('dispatch', dispatch, view)
-    if (answer === undefined || (typeof answer === 'object' && (answer as unknown) !== null)) return answer
-    throw failed('dispatch', `gave ${typeof answer}; return an object or nothing`)
+    if (answer === undefined) return undefined
+    if (!isObject(answer)) throw failed('dispatch', `gave ${showValue(answer)}; return an object or nothing`)
+    // A misspelt name would send the request elsewhere without a word.
+    const unknown = Object.keys(answer).find((key) => !DISPATCH_KEYS.includes(key))
+    if (unknown === undefined) return answer
+    throw failed('dispatch', `gave the unknown ${showValue(unknown)}${suggestion(unknown, DISPATCH_KEYS)}`)
   }
 
   /** Resolves for a request that may go on. Rejects with ERR_ACCESS_DENIED, or as `dispatch` does. */
@@ -75,7 +83,7 @@ export class Hooks {
       throw new TenantryError('ERR_ACCESS_DENIED', message, { status: answer })
     }
     // A hook that forgets its return must not let everybody in.
-    throw failed('access', `gave ${String(answer)}; return true, false or a status from 400 to 499`)
+    throw failed('access', `gave ${showValue(answer)}; return true, false or a status from 400 to 499`)
   }
 
   async #ask<T>(
@@ -89,16 +97,16 @@ export class Hooks {
     this.#open++
     try {
       const answer = hook(view, abort.signal)
-      return answer instanceof Promise ? await this.#within(name, answer, abort) : answer
+      return isThenable(answer) ? await this.#within(name, answer, abort) : answer
     } catch (error) {
       if (error === abort.signal.reason) throw error
-      throw failed(name, `failed: ${error instanceof Error ? error.message : String(error)}`, error)
+      throw failed(name, `failed: ${error instanceof Error ? error.message : showValue(error)}`, error)
     } finally {
       this.#open--
     }
   }
 
-  #within<T>(name: string, answer: Promise<T>, abort: AbortController): Promise<T> {
+  #within<T>(name: string, answer: PromiseLike<T>, abort: AbortController): Promise<T> {
     const { clock, queueTimeout } = this.#settings
     return new Promise((resolve, reject) => {
       const stop = clock.after(queueTimeout, () => {
@@ -107,9 +115,18 @@ export class Hooks {
         reject(error)
         abort.abort(error)
       })
-      answer.then(resolve, reject).finally(stop)
+      Promise.resolve(answer).then(resolve, reject).finally(stop)
     })
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+/** A promise of whatever library. */
+function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
+  return isObject(value) && typeof (value as { readonly then?: unknown }).then === 'function'
 }
 
 export function viewOf({ method, url, rawHeaders }: RequestFacts, host: string, client: ClientFacts): RequestView {
