@@ -31,6 +31,8 @@ const SAMPLE_EVERY = 5000
 const ROUNDS = 5
 /** A rest is over when no context lives; the longest that may take. */
 const REST = 60_000
+/** For threads that are ending, and for a collection. */
+const QUIET = 2000
 
 const { values } = parseArgs({ options: {
   minutes: { type: 'string', default: '5' },
@@ -102,7 +104,9 @@ async function play(url, milliseconds) {
 /** Nobody asks: every group is idle, ends, and gives back what it had. */
 async function rest() {
   for (let waited = 0; command.alive > 0 && waited < REST; waited += 500) await Promise.race([sleep(500), failed()])
-  await sleep(2000)
+  await sleep(QUIET)
+  command.collectGarbage()
+  await sleep(QUIET)
   return sample('rest')
 }
 

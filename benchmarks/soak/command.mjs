@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { residentBytes } from '../server.mjs'
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const COLLECT = new URL('collect.mjs', import.meta.url).href
 const START = 30_000
 const END = 60_000
 
@@ -35,7 +36,7 @@ export class Command {
 
   constructor(folder, flags) {
     const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TENANTRY_')))
-    const args = [MAIN, 'serve', folder, '--port', '0', ...flags]
+    const args = ['--import', COLLECT, MAIN, 'serve', folder, '--port', '0', ...flags]
     this.#child = spawn(process.execPath, args, { env: own, stdio: ['ignore', 'pipe', 'pipe'] })
     this.ended = new Promise((resolve) => { this.#child.once('close', (code, signal) => resolve({ code, signal })) })
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#onLine(line))
@@ -89,6 +90,10 @@ export class Command {
   figures() {
     const count = (name) => process.platform === 'linux' ? readdirSync(`/proc/${this.pid}/${name}`).length : undefined
     return { resident: residentBytes(this.pid), descriptors: count('fd'), threads: count('task'), alive: this.alive }
+  }
+
+  collectGarbage() {
+    this.#child.kill('SIGUSR2')
   }
 
   /** As a service manager ends it; resolves with how it ended. */

@@ -3,8 +3,8 @@ import { table } from '../figures.mjs'
 
 const MEGABYTE = 2 ** 20
 /**
- * Bytes, from the larger of the first two rests to the smaller of the last two. Nobody collects garbage by force here and
- * malloc keeps pages of what a hundred threads have freed, so one rest alone may hold a hundred megabytes more than another.
+ * Bytes, from the larger of the first two rests to the smaller of the last two: malloc keeps pages of what a hundred
+ * threads have freed, so one rest may hold more than another although garbage was collected before each.
  */
 const MOST_GROWTH = 32 * MEGABYTE
 /** Of the healthy requests; the rest may be refused with a code, for births and places are limited. */
