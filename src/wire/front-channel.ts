@@ -1,6 +1,7 @@
-import { Flag, FRAME_LENGTH, HeadFlag, Kind, MAX_HEAD, MAX_INFOS, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { Flag, HeadFlag, Kind, MAX_HEAD, MAX_INFOS, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { FrontStream } from './front-stream.ts'
 import { readErrorRecord } from './error-record.ts'
+import { FrameReader } from './frame-reader.ts'
 import { Outbox } from './outbox.ts'
 import { Slots } from './slots.ts'
 import { WindowPool } from './window-pool.ts'
@@ -32,12 +33,6 @@ export interface OpenHead {
   readonly end: boolean
 }
 
-/** Elements of frames that are read from one context in one turn of the loop, some milliseconds' work; the rest waits. */
-const WORK_PER_TURN = 8192
-
-/** Below, nothing is scheduled to begin anew: few requests should not pay for it. */
-const WORTH_COUNTING = 1024
-
 /**
  * The front's end of one context's relay: makes streams, takes frames apart.
  *
@@ -51,26 +46,15 @@ export class FrontChannel implements StreamKeeper {
   readonly #listener: ContextListener
   readonly #streams = new Slots<FrontStream>()
   readonly #connections = new Slots<() => void>()
+  readonly #reader: FrameReader
   #closed: TenantryError | undefined
-  /** A frame was malformed: nothing more is read. */
-  #broken = false
-  /** Elements read in this turn of the loop; counted coarsely, since a turn has no name. */
-  #work = 0
-  /** What is left for later turns. */
-  readonly #backlog: { readonly frames: Batch; readonly from: number }[] = []
-  /** Whether others must not wait for this one. */
-  #spared = true
-  #isScheduled = false
-  readonly #rest = (): void => {
-    this.#isScheduled = false
-    this.#resume()
-  }
 
   /** `bufferLimit`: bytes that its streams may have under way beyond their first windows. */
   constructor(carrier: Carrier, listener: ContextListener, bufferLimit = Infinity) {
     this.#outbox = new Outbox(carrier)
     this.#listener = listener
     this.pool = new WindowPool(bufferLimit)
+    this.#reader = new FrameReader((batch, at) => this.#read(batch, at), (what) => listener.onViolation(what))
   }
 
   /** Requests under way. */
@@ -133,6 +117,7 @@ export class FrontChannel implements StreamKeeper {
   close(error: TenantryError): void {
     if (this.#closed !== undefined) return
     this.#closed = error
+    this.#reader.stop()
     for (const stream of this.#streams.values()) {
       this.#streams.delete(stream.id)
       stream.close()
@@ -142,51 +127,12 @@ export class FrontChannel implements StreamKeeper {
 
   /** Reads one batch from the context. */
   receive(batch: unknown): void {
-    if (this.#closed !== undefined || this.#broken) return
-    if (!Array.isArray(batch)) return this.#violation('a message is not a batch of frames')
-    if (this.#backlog.length > 0) this.#backlog.push({ frames: batch, from: 0 })
-    else this.#take(batch, 0)
+    this.#reader.receive(batch)
   }
 
   /** Reads what waits for a later turn: the context is gone, and so is the reason to spare its neighbours. */
   settle(): void {
-    this.#spared = false
-    this.#resume()
-  }
-
-  #take(frames: Batch, from: number): void {
-    for (let at = from; at < frames.length; ) {
-      if (this.#spared && this.#work > WORK_PER_TURN) {
-        this.#backlog.unshift({ frames, from: at })
-        break
-      }
-      const kind = frames[at]
-      // The type first, as everywhere here: a text could name something else that an array has.
-      if (typeof kind !== 'number') return this.#violation('a frame whose kind is no number')
-      const length = FRAME_LENGTH[kind]
-      if (length === undefined) return this.#violation('a frame of no kind that there is')
-      if (at + length > frames.length || !this.#read(frames, at)) return this.#violation(`a malformed frame of kind ${kind}`)
-      if (this.#closed !== undefined) return
-      at += length
-      this.#work += length
-    }
-    if (this.#work < WORTH_COUNTING || this.#isScheduled) return
-    this.#isScheduled = true
-    setImmediate(this.#rest)
-  }
-
-  #resume(): void {
-    this.#work = 0
-    while (!this.#broken && this.#closed === undefined && (this.#work <= WORK_PER_TURN || !this.#spared)) {
-      const next = this.#backlog.shift()
-      if (next === undefined) return
-      this.#take(next.frames, next.from)
-    }
-  }
-
-  #violation(what: string): void {
-    this.#broken = true
-    this.#listener.onViolation(what)
+    this.#reader.finish()
   }
 
   /** False when the frame is not one that an honest context sends. */

@@ -244,7 +244,7 @@ test('an application that writes byte by byte makes few frames of it, and the by
   const ends = connectEnds(t)
   const client = new RecordingStream()
   const stream = ends.front.open(openHead(), client)
-  client.onData = (piece) => stream.consumed(Buffer.byteLength(piece as Uint8Array))
+  client.onData = (piece) => stream.consumed(Buffer.byteLength(piece))
   await until(() => ends.world.requests.length === 1)
   const served = ends.world.requests[0]?.stream as TenantStream
   served.head('HTTP/1.1 200 OK\r\n\r\n')
