@@ -5,6 +5,8 @@ import type { Http2ServerResponse } from 'node:http2'
 /** A response head from a context: its text, checked, and what the front has to know of it. */
 export interface ResponseHead {
   readonly text: string
+  /** The same in the application's characters, which HTTP/2 encodes itself. */
+  readonly made: string
   readonly status: number
   /** The connection closes after the answer: node:http in the context has decided so, by this head or without it. */
   readonly last: boolean
@@ -53,7 +55,7 @@ export function readResponseHead(made: string, flags = 0): ResponseHead | undefi
   }
   ambiguous ||= (chunked && length !== undefined) || (length !== undefined && !Number.isSafeInteger(length))
   const last = (flags & HeadFlag.LAST) !== 0
-  return { text, status: Number(text.slice(9, 12)), last, ascii, chunked, length, hasDate, ambiguous }
+  return { text, made, status: Number(text.slice(9, 12)), last, ascii, chunked, length, hasDate, ambiguous }
 }
 
 function isNamed(text: string, from: number, to: number, name: string): boolean {
@@ -61,7 +63,7 @@ function isNamed(text: string, from: number, to: number, name: string): boolean 
 }
 
 /** The fields of a head: name, value, name, value …, in the order and case the application gave them. */
-export function fieldsOf({ text }: ResponseHead): string[] {
+export function fieldsOf({ text }: Pick<ResponseHead, 'text'>): string[] {
   const fields: string[] = []
   for (const line of text.slice(text.indexOf('\r\n') + 2, -4).split('\r\n')) {
     const colon = line.indexOf(': ')
@@ -94,7 +96,7 @@ const { writeHead } = http.ServerResponse.prototype
 export function writeResponseHead(res: http.ServerResponse, head: ResponseHead): void {
   if (isHttp2(res)) {
     if (!head.hasDate) res.sendDate = false
-    writeMerged(res, dropHopByHop(fieldsOf(head)))
+    writeMerged(res, dropHopByHop(fieldsOf({ text: head.made })))
     res.writeHead(head.status)
   } else if (res.writeHead === writeHead && res.getHeaderNames().length === 0 && '_header' in res) {
     handOver(res as MadeHead, head)
