@@ -19,11 +19,12 @@ interface Running {
 export class DaemonHost {
   readonly #link: ControlLink
   readonly #contexts = new Map<number, Running>()
+  readonly #beats: NodeJS.Timeout
 
   constructor(socket: Socket) {
     this.#link = new ControlLink(socket, (message) => this.#onMessage(message as readonly unknown[]), () => process.exit())
     this.#link.post([Control.HELLO, CONTROL_VERSION])
-    setInterval(() => this.#beat(), BEAT_INTERVAL)
+    this.#beats = setInterval(() => this.#beat(), BEAT_INTERVAL)
   }
 
   #onMessage(message: readonly unknown[]): void {
@@ -51,7 +52,7 @@ export class DaemonHost {
   #start(id: number, spec: ContextSpec, address: FrontAddress, nice: number, onMain: boolean): void {
     try {
       const running = onMain
-        ? runHere(spec, address, (error) => this.#exited(id, null, error))
+        ? runHere(spec, address, () => this.#release(), (error) => this.#exited(id, null, error))
         : new Thread(spec, nice, address, {
             onLine: (stream, line) => {
               if (!this.#link.isBehind) this.#link.post([Control.LINE, id, stream, line])
@@ -62,6 +63,12 @@ export class DaemonHost {
     } catch (error) {
       this.#exited(id, null, error)
     }
+  }
+
+  /** Waiting for the front does not keep this process alive any more. */
+  #release(): void {
+    this.#beats.unref()
+    this.#link.unref()
   }
 
   #exited(id: number, exitCode: number | null, crash: unknown): void {

@@ -8,10 +8,11 @@ let taken: string | undefined
 
 /**
  * Runs `%{GLOBAL}`: the application on this process's own main thread, for
- * native add-ons that cannot live in a worker. It ends only with the process.
+ * native add-ons that cannot live in a worker. It ends only with the process; `onRelease`: it has served its last
+ * request, and only its own work is left.
  */
 export function runHere(
-  spec: ContextSpec, address: FrontAddress, onFailure: (error: unknown) => void,
+  spec: ContextSpec, address: FrontAddress, onRelease: () => void, onFailure: (error: unknown) => void,
 ): { readonly scoreboard: Scoreboard; cpuTime(): number; end(): void } {
   if (taken !== undefined) {
     throw new Error(`the main thread of this daemon runs '${taken}' already: give each %{GLOBAL} a process group of its own`)
@@ -24,7 +25,7 @@ export function runHere(
     TENANTRY_PROCESS_GROUP: spec.processGroup,
   })
   process.chdir(spec.directory)
-  serveFront(address, scoreboard).catch(onFailure)
+  serveFront(address, scoreboard, onRelease).catch(onFailure)
   return {
     scoreboard,
     cpuTime() {

@@ -14,15 +14,26 @@ export const HEARTBEAT_INTERVAL = 500
 interface Link extends Carrier {
   ref(): void
   unref(): void
+  written(): Promise<void>
 }
 
-/** Serves the front at the other end of `link`, until either of them ends. */
-export async function serveFront(link: BootRequest['link'], scoreboard: Scoreboard): Promise<void> {
+/** Serves the front at the other end of `link`, until either of them ends. `onRelease`: only the application's own work is left. */
+export async function serveFront(
+  link: BootRequest['link'], scoreboard: Scoreboard, onRelease: () => void = () => {},
+): Promise<void> {
   scoreboard.write(Cell.threadId, readThreadId())
   beat(scoreboard)
   setInterval(beat, HEARTBEAT_INTERVAL, scoreboard).unref()
   const carrier = await open(link, (batch) => service.channel.receive(batch))
-  const service: Service = new Service(carrier, scoreboard, carrier)
+  const service: Service = new Service(carrier, scoreboard, {
+    ref: () => carrier.ref(),
+    unref: () => carrier.unref(),
+    release() {
+      carrier.unref()
+      onRelease()
+    },
+    written: async () => await carrier.written(),
+  })
   // What was written before process.exit() or a crash has left, as it has behind a socket.
   process.once('exit', () => service.channel.flush())
 }

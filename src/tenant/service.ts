@@ -15,10 +15,14 @@ import type { ConnectionFacts, LoadRequest } from '../wire/frames.ts'
 import type { FrontListener, RequestHead, TenantStream } from '../wire/tenant-channel.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
 
-/** Whether waiting for the front keeps the thread alive. */
+/** Whether waiting for the front keeps the thread alive, and whether the front has what was sent. */
 export interface Liveness {
   ref(): void
   unref(): void
+  /** Nothing of ours keeps it alive any more. */
+  release(): void
+  /** Resolves when everything that was sent has left this thread. */
+  written(): Promise<void>
 }
 
 /** What a context does: loads its applications, gives each request to one, drains, ends. */
@@ -140,10 +144,12 @@ export class Service implements FrontListener, ExchangeTotals {
 
   #finish(): void {
     this.channel.flush()
-    this.#lifecycle.settled().then(
+    this.#lifecycle.settled().then(async () => await this.#liveness.written()).then(
       () => {
+        // One that was on its way came meanwhile; its end comes back here.
+        if (this.#inFlight > 0) return
         // One that was told ends when its own work is done; without a listener the default is to end.
-        if (this.#told) this.#liveness.unref()
+        if (this.#told) this.#liveness.release()
         else process.exit()
       },
       () => process.exit(1),

@@ -41,6 +41,9 @@ export class PortCarrier implements Carrier {
     this.#port.ref()
   }
 
+  /** What is posted has left: the port outlives its thread. */
+  async written(): Promise<void> {}
+
   /** An idle relay does not keep the process alive. */
   unref(): void {
     this.#port.unref()

@@ -55,6 +55,17 @@ export class SocketCarrier implements Carrier {
     socket.uncork()
   }
 
+  /** Resolves when nothing that was posted is left in this process, or the other end is gone. */
+  async written(): Promise<void> {
+    const socket = this.#socket
+    if (socket === undefined || this.#closed || socket.writableLength === 0) return
+    // The callback of an empty write runs after all before it.
+    await new Promise<void>((resolve) => {
+      socket.once('close', resolve)
+      socket.write('', () => resolve())
+    })
+  }
+
   ref(): void {
     this.#socket?.ref()
   }
