@@ -85,7 +85,25 @@ export function destroyResponse(res: http.ServerResponse): void {
   if (isHttp2(res)) {
     const { stream } = res as unknown as { stream: { close(code: number): void } }
     stream.close(2 /* NGHTTP2_INTERNAL_ERROR */)
+  } else if (endsWithConnection(res)) {
+    reset(res)
   } else {
     res.destroy()
   }
+}
+
+/** Neither chunks nor a length tell where such a body ends: a plain close would look like its end. */
+function endsWithConnection(res: http.ServerResponse): boolean {
+  const { _header: head } = res as { _header?: unknown }
+  return typeof head === 'string' && !/^(content-length|transfer-encoding):/im.test(head)
+}
+
+/** What a client cannot take for an end. TLS has its own word for that, which is missing where a connection breaks off. */
+function reset(res: http.ServerResponse): void {
+  try {
+    res.socket?.resetAndDestroy()
+  } catch {
+    // Only TCP knows it.
+  }
+  res.destroy()
 }
