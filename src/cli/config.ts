@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, extname, resolve } from 'node:path'
+import { basename, dirname, extname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { TenantryError } from '../errors.ts'
 import type { RuntimeOptions } from '../options.ts'
@@ -64,6 +64,25 @@ function daemons(
   const count = processes ?? (isChosen || process.platform === 'win32' ? 0 : 1)
   if (count === 0) return {}
   return { processGroup: TENANTS_GROUP, processGroups: { [TENANTS_GROUP]: { processes: count, startAhead: true } } }
+}
+
+/** What `--watch` looks at: the folder of tenants, or the entries of a table, and the configuration file. */
+export function watchedPaths({ file, options: { tenants } }: Configuration): string[] {
+  const entries = tenants instanceof Map ? [...tenants.values()].flatMap(entriesOf).filter((entry) => existsSync(entry)) : []
+  // Where restart.txt is touched; a folder of tenants is watched with all that is in it.
+  const touched = entries.map((entry) => join(dirname(entry), 'tmp')).filter((folder) => existsSync(folder))
+  const own = [...(typeof tenants === 'string' ? [tenants] : []), ...(file === undefined ? [] : [file])]
+  return [...new Set([...own, ...entries, ...touched])]
+}
+
+interface TenantEntry {
+  readonly entry?: unknown
+  readonly mounts?: Readonly<Record<string, unknown>>
+}
+
+function entriesOf(tenant: TenantEntry | string): string[] {
+  const entries = typeof tenant === 'string' ? [tenant] : [tenant.entry, ...Object.values(tenant.mounts ?? {})]
+  return entries.filter((entry) => typeof entry === 'string')
 }
 
 /** The log of the command: a level is for the logger it makes, and cannot be put on one of yours. */

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { TenantryError } from '../errors.ts'
 import type { Logger } from '../ops/logger.ts'
 import { LIVE_OPTIONS } from '../resolving.ts'
-import { loadConfiguration, type Configuration } from './config.ts'
+import { loadConfiguration, watchedPaths, type Configuration } from './config.ts'
 import { misspeltVariables, type Settings } from './flags.ts'
 import { onSignals } from './signals.ts'
 import { capsOf, startReport, urlOf } from './start-report.ts'
@@ -79,18 +79,21 @@ function report(
 }
 
 function untilEnd(
-  { watch, file, options }: Configuration,
+  configuration: Configuration,
   runtime: ServedRuntime,
   server: Server,
   logger: Logger | undefined,
   world: World,
-  onReload: () => Promise<void>,
+  onReload: () => Promise<Configuration>,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     let forced = false
     let finished = false
     let closing: Promise<void> | undefined
+    let watched: string[] = []
+    let stopWatching = (): void => {}
     const stops = [
+      () => stopWatching(),
       onSignals(world.signals, {
         drain(signal) {
           logger?.info({ reason: signal }, 'draining')
@@ -101,22 +104,31 @@ function untilEnd(
           logger?.warn({ reason: signal }, 'ending at once')
           runtime.destroy().then(() => finish(code, runtime.stats().zombies > 0), reject)
         },
-        reload: onReload,
+        reload,
       }),
     ]
-    if (watch) {
-      const folders = typeof options.tenants === 'string' ? [options.tenants] : []
-      stops.push(
-        watchPaths({
-          paths: [...folders, ...(file === undefined ? [] : [file])],
-          clock: world.clock,
-          onChange: () => void onReload(),
-          onError: (error) => logger?.warn({ err: error }, 'watching failed: send SIGHUP after a change'),
-        }),
-      )
-    }
+    if (configuration.watch) watchAgain(configuration)
     // Closed from elsewhere, by the configuration's AbortSignal: the end is the same.
     server.once('close', () => void close().catch(reject))
+
+    async function reload(): Promise<void> {
+      const latest = await onReload()
+      if (configuration.watch && !finished) watchAgain(latest)
+    }
+
+    /** Only for other paths: new watches need a moment, in which a change goes unseen. */
+    function watchAgain(latest: Configuration): void {
+      const paths = watchedPaths(latest)
+      if (JSON.stringify(paths) === JSON.stringify(watched)) return
+      stopWatching()
+      watched = paths
+      stopWatching = watchPaths({
+        paths,
+        clock: world.clock,
+        onChange: () => void reload(),
+        onError: (error) => logger?.warn({ err: error }, 'watching failed: send SIGHUP after a change'),
+      })
+    }
 
     /** A signal closes, and so does the end of the server that follows: once is enough. */
     function close(): Promise<void> {
@@ -140,7 +152,7 @@ function untilEnd(
   })
 }
 
-/** Reads the configuration and the tenants again. A mistake in them is logged and changes nothing. */
+/** Reads the configuration and the tenants again; resolves with what is in effect. A mistake is logged and changes nothing. */
 async function reload(
   target: string | undefined,
   flags: Settings,
@@ -148,7 +160,7 @@ async function reload(
   runtime: ServedRuntime,
   logger: Logger | undefined,
   world: World,
-): Promise<void> {
+): Promise<Configuration> {
   try {
     const after = await loadConfiguration(target, flags, world.env, world.cwd)
     const change = await runtime.refresh({ ...after.options, logger: false })
@@ -157,11 +169,13 @@ async function reload(
     logger?.info({ ...change }, 'tenants read again')
     for (const { pattern, message } of runtime.problems())
       logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
+    return after
   } catch (error) {
     logger?.error(
       { err: error, ...(error instanceof TenantryError && { code: error.code }) },
       'reading again failed; nothing was changed',
     )
+    return before
   }
 }
 
@@ -171,8 +185,6 @@ function changedNames(before: Configuration, after: Configuration): string[] {
   const fresh: Record<string, unknown> = { ...after.options, host: after.host, port: after.port, watch: after.watch }
   return [...new Set([...Object.keys(old), ...Object.keys(fresh)])].filter((name) => {
     const [was, is] = [old[name], fresh[name]]
-    // What is watched stays what it was at the start.
-    if (name === 'tenants' && before.watch) return typeof was !== typeof is || (typeof was === 'string' && was !== is)
     if (LIVE_OPTIONS.has(name)) return false
     // Programs (a function, a logger) are new objects after every import.
     if (typeof was === 'function' || typeof is === 'function' || name === 'logger' || name === 'signal') return false

@@ -106,3 +106,23 @@ test('with --watch a touched tmp/restart.txt is enough', async (t) => {
   await line(command, ({ msg, ...fields }) => msg === 'tenants read again' && JSON.stringify(fields['changed']) === '["a.test"]')
   assert.equal((await askJson(command.port, 'a.test'))['requests'], 1)
 })
+
+test('with --watch the entries of a table are watched, also of a tenant that came later, and so is their tmp/restart.txt', async (t) => {
+  const folder = await tenantFolder(t, { 'one': COUNTING, 'two': { 'index.mjs': COUNTING } })
+  await touch(path.join(folder, 'two', 'tmp', 'restart.txt'))
+  const file = path.join(folder, 'tenantry.json')
+  const write = (tenants: object): Promise<void> => writeFile(file, JSON.stringify({ tenants }))
+  await write({ 'a.test': 'one/index.mjs' })
+  const command = await serve(t, [file, '--watch'])
+  const changed = async (act: () => Promise<unknown>, field: 'changed' | 'added'): Promise<unknown> => {
+    const from = command.log.length
+    await act()
+    return (await line(command, ({ msg, ...fields }) => msg === 'tenants read again' && (fields[field] as string[]).length > 0, from))[field]
+  }
+  assert.equal((await askJson(command.port, 'a.test'))['requests'], 1)
+  assert.deepEqual(await changed(() => touch(path.join(folder, 'one', 'index.mjs')).then(() => writeTenant(folder, 'one', COUNTING)), 'changed'), ['a.test'])
+  assert.deepEqual(await changed(() => write({ 'a.test': 'one/index.mjs', 'b.test': { entry: 'two/index.mjs' } }), 'added'), ['b.test'])
+  assert.equal((await askJson(command.port, 'b.test'))['requests'], 1)
+  assert.deepEqual(await changed(() => touch(path.join(folder, 'two', 'tmp', 'restart.txt')), 'changed'), ['b.test'])
+  assert.equal((await askJson(command.port, 'b.test'))['requests'], 1)
+})
