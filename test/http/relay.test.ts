@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import http2 from 'node:http2'
 import { TenantryError } from '../../src/errors.ts'
 import { subscribe } from '../../src/events.ts'
-import { WINDOW } from '../../src/wire/frames.ts'
+import { HeadFlag, WINDOW } from '../../src/wire/frames.ts'
 import { connect, exchange, get, post } from '../tenant/front.ts'
 import { turn, until } from '../wire/ends.ts'
 import { startRelay } from './relay-harness.ts'
@@ -33,7 +33,7 @@ test('a request crosses with its head as it was written, and its answer comes ba
   assert.deepEqual([head.method, head.url, head.hasBody, head.mount], ['POST', '/p?q', true, 0])
   assert.deepEqual(head.rawHeaders.slice(0, 6), ['Host', 'a.test', 'X-A', '1', 'x-a', '2'])
   await until(() => listener.heard.some(([name]) => name === 'end'))
-  stream.head('HTTP/1.1 201 Own Words\r\nX-B: 1\r\nx-b: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\n')
+  stream.head('HTTP/1.1 201 Own Words\r\nX-B: 1\r\nx-b: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\n', HeadFlag.LAST)
   stream.write('ok')
   stream.end(undefined)
   assert.equal(await answer, 'HTTP/1.1 201 Own Words\r\nX-B: 1\r\nx-b: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
@@ -134,7 +134,7 @@ test('when a context dies a request without a head gets 502, one with a head is 
   const client = await connect(t, harness.port)
   client.socket.write(get('/with'))
   const { stream } = await request(harness, 1)
-  stream.head(CHUNKED)
+  stream.head(CHUNKED, HeadFlag.LAST)
   stream.write('part')
   await client.until('part')
   harness.front.close(new TenantryError('ERR_CONTEXT_EXITED', 'secret detail'))
@@ -220,7 +220,7 @@ test('trailers reach the client after the last chunk', async (t) => {
   const harness = await startRelay(t)
   const answer = exchange(t, harness.port, get('/'))
   const { stream } = await request(harness)
-  stream.head(CHUNKED.replace('\r\n\r\n', '\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n'))
+  stream.head(CHUNKED.replace('\r\n\r\n', '\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n'), HeadFlag.LAST)
   stream.write('a')
   stream.end('X-Sum: 1\r\n')
   assert.match(await answer, /1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n$/)
@@ -325,7 +325,7 @@ test('early hints with several links reach the client', async (t) => {
     const answer = exchange(t, harness.port, get('/'))
     const { stream } = await request(harness)
     stream.info('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload, </b.css>; rel=preload\r\n\r\n')
-    stream.head('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n')
+    stream.head('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n', HeadFlag.LAST)
     stream.end(undefined)
     assert.match(await answer, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload, <\/b\.css>; rel=preload\r\n/)
   })
