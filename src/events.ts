@@ -59,7 +59,7 @@ export interface EventPayloads {
 
 /** Why a context ended. The same words stand in events, logs and stats. */
 export type EndReason =
-  | 'startup' | 'handler' | 'inactivity' | 'deadlock' | 'age' | 'requests' | 'memory' | 'cpu'
+  | 'startup' | 'inactivity' | 'deadlock' | 'age' | 'requests' | 'memory' | 'cpu'
   | 'crash' | 'exit' | 'protocol' | 'lru' | 'pressure' | 'reload' | 'admin' | 'shutdown'
 
 export type EventName = keyof EventPayloads

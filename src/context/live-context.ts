@@ -146,7 +146,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     const { label } = this.spec
     const message = `The application of '${label}' could not be loaded: ${record.message}`
     const error = new TenantryError('ERR_START_FAILED', message, { label, cause: restoreError(record) })
-    this.terminate('crash', error).catch(() => {})
+    this.terminate('startup', error).catch(() => {})
   }
 
   onViolation(what: string): void {
@@ -194,7 +194,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     const code = (cause as { code?: unknown } | undefined)?.code
     if (code === 'ERR_WORKER_INIT_FAILED') {
       const message = `No thread could be started for '${label}': the process is at its limit of descriptors or memory`
-      return { reason: 'crash', error: new TenantryError('ERR_GROUP_LIMIT', message, { label, retryAfter: 5, cause }) }
+      return { reason: 'startup', error: new TenantryError('ERR_GROUP_LIMIT', message, { label, retryAfter: 5, cause }) }
     }
     if (code === 'ERR_WORKER_OUT_OF_MEMORY') {
       const message = `The context of '${label}' ran out of memory`
@@ -208,7 +208,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     }
     const hint = cause === undefined ? '; it exports nothing that can be served and no server listens' : ''
     const message = `The application of '${label}' ${how} while it was loading${hint}`
-    return { reason, error: new TenantryError('ERR_START_FAILED', message, { label, cause }) }
+    return { reason: 'startup', error: new TenantryError('ERR_START_FAILED', message, { label, cause }) }
   }
 
   #names(): { label: string; processGroup: string; contextId: number } {

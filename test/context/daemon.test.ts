@@ -60,7 +60,7 @@ test('what a context writes, exits with or dies of is told as of a thread of our
 
   const throws = startIn(t, daemon, 'throw new TypeError("no such luck")')
   await assert.rejects(throws.ready, { code: 'ERR_START_FAILED', message: /no such luck/ })
-  assert.equal((await throws.ended).reason, 'crash')
+  assert.equal((await throws.ended).reason, 'startup')
 
   const crashes = startIn(t, daemon, 'export default () => { throw new RangeError("in the handler") }')
   await crashes.ready

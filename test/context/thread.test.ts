@@ -46,7 +46,7 @@ test('process.exit() while an application loads is a failed start', async (t) =>
   const error = await refusal(context.ready)
   assert.equal(error.code, 'ERR_START_FAILED')
   assert.match(error.message, /code 3/)
-  assert.deepEqual(ended(await context.ended), { reason: 'exit', exitCode: 3, code: 'ERR_START_FAILED', zombie: false })
+  assert.deepEqual(ended(await context.ended), { reason: 'startup', exitCode: 3, code: 'ERR_START_FAILED', zombie: false })
 })
 
 test('process.exit() in a handler fails every request in flight and ends only the context', async (t) => {
