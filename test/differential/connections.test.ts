@@ -3,7 +3,7 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { connect, exchange, get, listen, withoutDate } from '../tenant/front.ts'
+import { connect, exchange, get, listen, merged, withoutDate } from '../tenant/front.ts'
 import { openRuntime } from './lanes.ts'
 import type { Scope } from './lanes.ts'
 
@@ -66,6 +66,8 @@ for (const outer of [false, true]) {
       }
     }
     assert.deepEqual([...seen].sort(), ['UTF-8', 'latin-1'], 'node:http itself uses both')
+    const pipelined = LATIN.map((route) => `GET ${route} HTTP/1.1\r\nHost: a.test\r\n\r\n`).join('') + get('/text')
+    await alike(t, pair, async (port) => merged(await exchange(t, port, pipelined)))
   })
 }
 
