@@ -22,10 +22,10 @@ export function openDirectory(options: ResolvedOptions): TenantDirectory {
 
 /**
  * What takes effect when the settings are read again: what tenants fall back to, and what resolves a request. The
- * rest (caps, the log, deadlines of connections) is built into a runtime.
+ * rest (caps, daemons, the log, deadlines of connections) is built into a runtime.
  */
 export const LIVE_OPTIONS: ReadonlySet<string> = new Set<OptionName>([
-  ...TENANT_LIMITS, 'tenants', 'applicationGroup', 'processGroup', 'allowedHosts', 'serverName', 'labelPort',
+  ...TENANT_LIMITS, 'tenants', 'applicationGroup', 'allowedHosts', 'serverName', 'labelPort',
   'trustProxy', 'requestVariables', 'dispatch', 'access',
 ])
 

@@ -4,12 +4,7 @@ import { readFileSync } from 'node:fs'
 import { FLAGS } from '../src/cli/flags.ts'
 import { TENANT_KEYS } from '../src/group/resolve-tenant.ts'
 import { OPTION_NAMES } from '../src/option-table.ts'
-
-/** Settings of a process group. */
-const PROCESS_GROUP_OPTION_NAMES = [
-  'processes', 'startAhead', 'user', 'group', 'umask', 'env', 'execArgv', 'permission', 'workingDirectory', 'maxRequests',
-  'maxAge', 'idleTimeout', 'cpuTimeLimit', 'memoryLimit', 'maxContexts',
-]
+import { PROCESS_GROUP_OPTION_NAMES } from '../src/process-group-options.ts'
 
 const PAGE = readFileSync('docs/mod_wsgi.md', 'utf8')
 
@@ -42,8 +37,6 @@ test('what docs/mod_wsgi.md names as a counterpart exists', () => {
     ...TENANT_KEYS,
     ...FLAGS.map(({ long }) => long),
     ...PROCESS_GROUP_OPTION_NAMES.map((name) => `processGroups.${name}`),
-    'processGroups',
-    '--processes',
     'tenantry check',
     'tenantry/tenant',
   ])

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { ask, askJson, Wire } from './client.ts'
 import { COUNTING, openHouse } from './house.ts'
 import { TenantryError } from '../../src/errors.ts'
+import { explainRequest } from '../../src/explain.ts'
+import { resolveOptions } from '../../src/options.ts'
 import type { RequestView } from '../../src/http/hooks.ts'
 
 const TWO = { 'a.test': COUNTING, 'b.test': COUNTING }
@@ -134,6 +136,20 @@ test('a process group that dispatch names must be declared', async (t) => {
   const { port } = await openHouse(t, TWO, { dispatch: ({ url }) => ({ processGroup: url.slice(1) }) })
   assert.deepEqual(await codeOf(port, 'a.test', '/nobody'), [500, 'ERR_PROCESS_GROUP_MISSING'])
   assert.deepEqual(await codeOf(port, 'a.test', '/'), [500, 'ERR_LABEL_INVALID'])
+})
+
+test('dispatch sends a request to a daemon of a declared process group, and explain says the same', async (t) => {
+  const where = `export default (req, res) => res.end(JSON.stringify({ process: process.env.TENANTRY_PROCESS_GROUP, pid: process.pid }))`
+  const dispatch = ({ url }: RequestView): { processGroup: string } | undefined => url === '/eu' ? { processGroup: 'eu' } : undefined
+  const options = { processGroups: { eu: {} }, dispatch }
+  const { port, folder } = await openHouse(t, { 'a.test': where }, options)
+  const here = await askJson(port, 'a.test', '/')
+  const there = await askJson(port, 'a.test', '/eu')
+  assert.deepEqual([here['process'], here['pid'], there['process'], there['pid'] === process.pid], ['', process.pid, 'eu', false])
+  const request = { method: 'GET', rawHeaders: [], clientAddress: '127.0.0.1' }
+  const resolved = resolveOptions({ ...options, tenants: folder })
+  const [plain, chosen] = await Promise.all(['/', '/eu'].map((path) => explainRequest(resolved, port, { ...request, url: `a.test${path}` })))
+  assert.deepEqual([plain?.processGroup, chosen?.processGroup], [{ name: '', by: 'global' }, { name: 'eu', by: 'dispatch' }])
 })
 
 test('a group that dispatch named is reloaded under its name', async (t) => {
