@@ -3,6 +3,7 @@
  *
  *   --tenants 300    how many there are; the server has room for a third of them
  *   --clients 24     how many ask at once, each with a pause between
+ *   --processes N    daemons that the tenants are in; 0: threads of the command; default: the command's own
  *   --seed S         what is asked, changed and made to fail; default: another one each time
  *   --no-save        leave benchmarks/results/ alone
  *
@@ -31,13 +32,14 @@ const SAMPLE_EVERY = 5000
 const ROUNDS = 5
 /** A rest is over when no context lives; the longest that may take. */
 const REST = 60_000
-/** For threads that are ending, and for a collection. */
+/** For threads that are ending. */
 const QUIET = 2000
 
 const { values } = parseArgs({ options: {
   minutes: { type: 'string', default: '5' },
   tenants: { type: 'string', default: '300' },
   clients: { type: 'string', default: '24' },
+  processes: { type: 'string' },
   seed: { type: 'string' },
   'no-save': { type: 'boolean', default: false },
 } })
@@ -55,12 +57,21 @@ const random = createRandom(settings.seed)
 const tenants = new Tenants(settings.tenants)
 const count = new Count()
 const samples = []
+let killed = 0
+const processFlags = values.processes === undefined ? [] : ['--processes', String(number('processes', 0))]
 const maxContexts = Math.max(4, Math.ceil(settings.tenants / 3))
-const command = new Command(tenants.folder, [...FLAGS, '--max-contexts', String(maxContexts)])
-const result = await run().finally(() => {
+const command = new Command(tenants.folder, [...FLAGS, ...processFlags, '--max-contexts', String(maxContexts)])
+const cleanUp = () => {
   command.kill()
   tenants.remove()
-})
+}
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    cleanUp()
+    process.exit(1)
+  })
+}
+const result = await run().finally(cleanUp)
 console.log(`\n${showSoak(result)}`)
 if (!values['no-save']) {
   writeFileSync(new URL('results/soak.json', import.meta.url), `${JSON.stringify(result, undefined, 2)}\n`)
@@ -72,7 +83,7 @@ async function run() {
   const empty = command.figures()
   const rests = [{ ...empty, phase: 'empty' }]
   for (let round = 1; round <= ROUNDS; round += 1) {
-    await play(url, (settings.minutes * 60_000) / ROUNDS)
+    await play(url, (settings.minutes * 60_000) / ROUNDS, round === 1)
     rests.push(await rest())
   }
   const ended = await command.stop()
@@ -80,19 +91,24 @@ async function run() {
   const { born, gone, evicted, stillborn, complaints } = command
   const found = {
     requests: { ...counted, p50: latencies.percentile(0.5), p99: latencies.percentile(0.99) },
-    contexts: { born, gone, evicted, stillborn, maxContexts }, rests, samples, ended, complaints,
+    contexts: { born, gone, evicted, stillborn, maxContexts, daemonsKilled: killed }, rests, samples, ended, complaints,
   }
   return { case: 'soak', machine, settings, ...found, targets: judgeSoak(found) }
 }
 
-/** Traffic, faults and changes for so long. */
-async function play(url, milliseconds) {
+/** Traffic, faults and changes for so long; `killing`: once, whole daemons die under it. */
+async function play(url, milliseconds, killing) {
   const traffic = new Traffic({ url, clients: settings.clients, command, tenants, count, random })
   const pickHost = createZipf(tenants.hosts, 1, random)
   const changes = new Changes({ command, tenants, pickHost, random })
   const until = performance.now() + milliseconds
+  let left = killing ? 1 : 0
   try {
     while (performance.now() < until) {
+      if (left > 0 && performance.now() > until - milliseconds / 2) {
+        left -= 1
+        killed += command.killDaemons()
+      }
       await Promise.race([sleep(Math.min(SAMPLE_EVERY, Math.max(1, until - performance.now()))), failed()])
       sample('play')
     }
@@ -104,8 +120,6 @@ async function play(url, milliseconds) {
 /** Nobody asks: every group is idle, ends, and gives back what it had. */
 async function rest() {
   for (let waited = 0; command.alive > 0 && waited < REST; waited += 500) await Promise.race([sleep(500), failed()])
-  await sleep(QUIET)
-  command.collectGarbage()
   await sleep(QUIET)
   return sample('rest')
 }

@@ -1,12 +1,10 @@
 // `tenantry serve` as a process of its own, and what its log and the kernel say about it.
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { residentBytes } from '../server.mjs'
+import { processTree, treeFigures } from '../process-tree.mjs'
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-const COLLECT = new URL('collect.mjs', import.meta.url).href
 const START = 30_000
 const END = 60_000
 
@@ -21,6 +19,8 @@ export class Command {
   #waiting = []
   #ends = []
   #ready = new Set()
+  /** Daemons that we killed and that the log has not missed yet. */
+  #killed = 0
   /** Contexts that became ready, and how those ended: whoever was told to go and goes by itself counts as 'exit'. */
   born = 0
   gone = {}
@@ -36,7 +36,7 @@ export class Command {
 
   constructor(folder, flags) {
     const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TENANTRY_')))
-    const args = ['--import', COLLECT, MAIN, 'serve', folder, '--port', '0', ...flags]
+    const args = [MAIN, 'serve', folder, '--port', '0', ...flags]
     this.#child = spawn(process.execPath, args, { env: own, stdio: ['ignore', 'pipe', 'pipe'] })
     this.ended = new Promise((resolve) => { this.#child.once('close', (code, signal) => resolve({ code, signal })) })
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#onLine(line))
@@ -88,12 +88,15 @@ export class Command {
   }
 
   figures() {
-    const count = (name) => process.platform === 'linux' ? readdirSync(`/proc/${this.pid}/${name}`).length : undefined
-    return { resident: residentBytes(this.pid), descriptors: count('fd'), threads: count('task'), alive: this.alive }
+    return { ...treeFigures(this.pid), alive: this.alive }
   }
 
-  collectGarbage() {
-    this.#child.kill('SIGUSR2')
+  /** Kills the processes that run tenants, as the system does when memory is short. Says how many there were. */
+  killDaemons() {
+    const daemons = processTree(this.pid).slice(1)
+    for (const pid of daemons) process.kill(pid, 'SIGKILL')
+    this.#killed += daemons.length
+    return daemons.length
   }
 
   /** As a service manager ends it; resolves with how it ended. */
@@ -127,7 +130,10 @@ export class Command {
       this.evicted[line.reason] = (this.evicted[line.reason] ?? 0) + 1
     } else if (line.msg?.startsWith('The reload failed')) {
       this.behind.add(hostOf(line.label))
-    } else if (line.level >= 50 && line.stream === undefined) {
+    } else if (line.msg === 'daemon exited' && line.signal === 'SIGKILL' && this.#killed > 0) {
+      this.#killed -= 1
+    } else if (line.level >= 50 ? line.stream === undefined : line.pid !== undefined) {
+      // Ours, or what a daemon itself wrote.
       this.#onComplaint(text)
     }
     this.#waiting = this.#waiting.filter(({ fits, resolve }) => {

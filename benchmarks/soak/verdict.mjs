@@ -3,10 +3,10 @@ import { table } from '../figures.mjs'
 
 const MEGABYTE = 2 ** 20
 /**
- * Bytes, from the larger of the first two rests to the smaller of the last two: malloc keeps pages of what a hundred
- * threads have freed, so one rest may hold more than another although garbage was collected before each.
+ * Bytes, of all processes, from the larger of the first two rests to the smaller of the last two. Nobody collects garbage
+ * by force here, and malloc keeps pages of what a hundred threads have freed: one rest may hold more than another.
  */
-const MOST_GROWTH = 32 * MEGABYTE
+const MOST_GROWTH = 64 * MEGABYTE
 /** Of the healthy requests; the rest may be refused with a code, for births and places are limited. */
 const LEAST_ANSWERED = 0.8
 const ROWS = 12
@@ -74,7 +74,7 @@ function summary({ settings, requests, contexts, rests }) {
       + `${sent} requests sent, ${answered} answered, ${left} left by the client, ${sum(refused)} refused with a code, `
       + `${sum(died)} whose context died under them, ${lost} lost. p50 ${p50} ms, p99 ${p99} ms, cold starts included.`,
     `Refused: ${shown(refused)}. Died under them: ${shown(died)}. Faults provoked: ${shown(faults)}.`,
-    `Contexts: ${contexts.born} born, ${contexts.stillborn} failed to start, gone by: ${shown(contexts.gone)}; `
+    `Contexts: ${contexts.born} born, ${contexts.stillborn} failed to start, ${contexts.daemonsKilled} daemons killed, gone by: ${shown(contexts.gone)}; `
       + `told to go for: ${shown(contexts.evicted)}. `
       + `Resident at rest: ${rests.map(({ resident }) => megabytes(resident)).join(', ')} MB, the first before any request.`,
   ]

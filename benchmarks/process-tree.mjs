@@ -1,0 +1,37 @@
+// A process with its children, as the kernel sees them; Linux only.
+import { readdirSync, readFileSync } from 'node:fs'
+import { residentBytes } from './server.mjs'
+
+/** The process and all below it. */
+export function processTree(pid) {
+  if (process.platform !== 'linux') return [pid]
+  return [pid, ...childrenOf(pid).flatMap((child) => processTree(child))]
+}
+
+/** Bytes, descriptors and threads of the process and all below it; undefined values where there is no /proc. */
+export function treeFigures(pid) {
+  const pids = processTree(pid)
+  const sum = (of) => process.platform === 'linux' ? pids.reduce((total, one) => total + unlessGone(() => of(one)), 0) : undefined
+  return {
+    processes: pids.length,
+    resident: sum(residentBytes),
+    descriptors: sum((one) => readdirSync(`/proc/${one}/fd`).length),
+    threads: sum((one) => readdirSync(`/proc/${one}/task`).length),
+  }
+}
+
+function childrenOf(pid) {
+  return unlessGone(() => readdirSync(`/proc/${pid}/task`).flatMap((task) => {
+    const text = unlessGone(() => readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1')) || ''
+    return text.split(' ').filter(Boolean).map(Number)
+  })) || []
+}
+
+/** 0 for a process or thread that ended while we looked. */
+function unlessGone(look) {
+  try {
+    return look()
+  } catch {
+    return 0
+  }
+}
