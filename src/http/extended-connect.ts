@@ -23,7 +23,8 @@ export interface Upgrade {
  * which nobody here is: 405, and null.
  */
 export function readExtendedConnect(req: http.IncomingMessage, second: unknown): Upgrade | null | undefined {
-  if (req.httpVersionMajor !== 2) return undefined
+  // Not by the version: node:http takes a request line of HTTP/1 that ends in HTTP/2.0.
+  if (!('stream' in req)) return undefined
   const { stream, headers, authority, rawHeaders, url } = req as unknown as Http2ServerRequest
   const protocol = (headers as Record<string, unknown>)[':protocol']
   if (typeof protocol !== 'string') {
