@@ -56,7 +56,7 @@ export function showChurn({ samples }) {
 export function showChurnVerdict({ warmUp, lowest, highest, growth, bytesLeftByEach, heapLeftByEach, targets }) {
   const said = `After the first ${warmUp.toLocaleString('en')} contexts, resident memory stayed between ${(lowest / MEGABYTE).toFixed(0)} and `
     + `${(highest / MEGABYTE).toFixed(0)} MB; its highest value in the second half was ${Math.abs(growth * 100).toFixed(1)} % `
-    + `${growth > 0 ? 'above' : 'below'} that in the first. A straight line through all samples rises by ${Math.round(bytesLeftByEach)} bytes `
+    + `${growth > 0 ? 'above' : 'below'} that in the first. A straight line through all samples changes by ${Math.round(bytesLeftByEach)} bytes `
     + `for each context, on V8's heap by ${Math.round(heapLeftByEach)}.`
   return [said, ...targets.filter(({ kept }) => !kept).map(({ what, target }) => `MISSED: ${what}: ${target}.`)].join('\n')
 }

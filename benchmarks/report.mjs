@@ -7,10 +7,17 @@ import { readFileSync } from 'node:fs'
 import { cases, figures } from './cases.mjs'
 import { showChurn, showChurnVerdict } from './churn-report.mjs'
 import { showSpread, table } from './figures.mjs'
+import { showSoakPart } from './soak/verdict.mjs'
 
 export const PAGES = ['README.md', 'benchmarks/README.md']
 
 const MARKED = /(<!-- benchmark: (\w+) -->\n)[\s\S]*?(<!-- \/benchmark -->)/g
+
+/** Results without contenders, that show themselves in another way. */
+const OWN_PARTS = {
+  churn: (saved) => `${showChurn(saved)}\n\n${showChurnVerdict(saved)}`,
+  soak: (saved) => showSoakPart(saved),
+}
 
 export function showMachine({ cpu, processors, node, kernel, generator }) {
   return `${cpu}, ${processors} processors, ${kernel}, Node ${node}, ${generator}`
@@ -40,14 +47,14 @@ export function showTargets({ targets }) {
 export function fillPage(text) {
   return text.replace(MARKED, (_, open, name, close) => {
     const saved = JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8'))
-    if (name === 'churn') return `${open}${churnPart(saved)}\n${close}`
+    if (name in OWN_PARTS) return `${open}${OWN_PARTS[name](saved)} ${whereAndWhen(saved)}\n${close}`
     const { rounds, seconds } = saved.run
     const caption = `Median (lowest-highest) of ${rounds} rounds of ${seconds} s, ${saved.settings.connections} connections; `
-      + `${showMachine(saved.machine)}; ${saved.machine.date.slice(0, 10)}.`
+      + whereAndWhen(saved)
     return `${open}${showResult(name, saved)}\n\n${caption}\n${close}`
   })
 }
 
-function churnPart(saved) {
-  return `${showChurn(saved)}\n\n${showChurnVerdict(saved)} ${showMachine(saved.machine)}; ${saved.machine.date.slice(0, 10)}.`
+function whereAndWhen({ machine }) {
+  return `${showMachine(machine)}; ${machine.date.slice(0, 10)}.`
 }
