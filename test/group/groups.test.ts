@@ -545,6 +545,29 @@ test('every end is counted under its reason, whoever ended it', async () => {
   assert.deepEqual(house.groups.stats().ends, { exit: 1, crash: 1, admin: 1, startup: 1 })
 })
 
+test('what is counted and looked up never grows with the names that clients send', async () => {
+  const house = new House({ maxGroups: 5, maxContexts: 6, maxGroupsPerPattern: 3, maxStarts: 50 })
+  const size = (): number => JSON.stringify({ ...house.groups.stats(), births: 0, ends: 0, evictions: 0, refusals: 0 }).length
+  const ask = async (from: number, count: number): Promise<void> => {
+    for (let name = from; name < from + count; name++) {
+      const target = targetOf(`h${String(name).padStart(6, '0')}.wild.test`, { pattern: '*.wild.test' })
+      try {
+        ;(await house.lease(target)).release(true)
+      } catch {
+        // Refused: the rate is used up.
+      }
+    }
+  }
+  await ask(0, 100)
+  const before = size()
+  await ask(100, 3000)
+  const stats = house.groups.stats()
+  assert.ok(size() <= before * 1.1, `${before} → ${size()} characters`)
+  assert.deepEqual(Object.keys(stats.refusals), ['ERR_START_RATE'])
+  assert.deepEqual(Object.keys(stats.ends), ['lru'])
+  assert.equal(house.clock.timers, 1, 'only the supervisor waits for anything')
+})
+
 test('starts that hang hold the others for two seconds at most', async () => {
   const house = new House({ maxStarting: 2, queueTimeout: 60_000 })
   const waiting = ['hangs', 'hangs too', 'quick', 'quicker'].map((host) => house.groups.acquire(targetOf(host)))

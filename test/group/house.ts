@@ -1,5 +1,5 @@
 import { Groups } from '../../src/group/groups.ts'
-import type { GroupsOptions } from '../../src/group/groups.ts'
+import type { GroupsOptions } from '../../src/group/groups-options.ts'
 import type { GroupTarget, Lease } from '../../src/group/lease.ts'
 import type { GroupLimits, ResolvedTenant } from '../../src/group/tenant.ts'
 import type { ContextLimits } from '../../src/context/context.ts'

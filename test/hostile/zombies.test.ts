@@ -9,7 +9,9 @@ const STUCK = `export default (req, res) => {
   res.end('fine')
 }`
 
+// In threads of the command itself: a daemon past maxZombies is replaced instead.
 const FLAGS = [
+  '--processes', '0',
   '--deadlock-timeout', '1s', '--terminate-timeout', '500ms', '--drain-timeout', '500ms', '--max-contexts', '10',
 ]
 
@@ -23,6 +25,8 @@ test('past maxZombies the command starts nothing, serves who lives, and SIGTERM 
   assert.equal((await ask(prison.port, 'live.test')).status, 200)
   assert.equal(await attack(prison.port, 'stuck.test', 6000), '502 `ERR_CONTEXT_DEADLOCK`')
   await eventually('there is a zombie', () => prison.log.some(({ msg }) => msg.includes('as a zombie')))
+  const told = prison.log.filter(({ msg, reason }) => msg.startsWith('context ended') && reason === 'deadlock')
+  assert.deepEqual(told.map((line) => String(line['label']).split(':')[0]), ['stuck.test'], 'its end is told once, by name, though the thread is there')
   const late = await ask(prison.port, 'late.test')
   assert.deepEqual([late.status, late.headers['retry-after']], [503, '30'])
   assert.equal((await ask(prison.port, 'live.test')).status, 200)
@@ -30,6 +34,7 @@ test('past maxZombies the command starts nothing, serves who lives, and SIGTERM 
   process.kill(prison.pid, 'SIGTERM')
   await eventually('the process is gone', () => !prison.alive(), BOUND)
   assert.ok(performance.now() - since < BOUND)
+  assert.equal(prison.log.filter(({ msg }) => msg === 'threads could not be ended').length, 1)
 })
 
 test('up to maxZombies others are started beside a zombie', async (t) => {
