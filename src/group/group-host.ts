@@ -19,6 +19,8 @@ export interface GroupHost<Group> {
   onClosed(group: Group): void
   /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
   onBereft(group: Group): void
+  /** A request waited for queueTimeout in vain. */
+  onQueueTimeout(): void
   /** The last waiting request went away. */
   onAbandoned(group: Group): void
 }

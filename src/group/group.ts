@@ -147,8 +147,10 @@ export class Group implements Registered, GroupView, LeaseKeeper {
   /** Waits for a slot or for the start. */
   wait(who: Waiting | undefined): Promise<Lease> {
     const { queueTimeout } = this.#host
-    const timeoutError = (): TenantryError =>
-      this.#error('ERR_QUEUE_TIMEOUT', `No slot within queueTimeout (${queueTimeout} ms)`)
+    const timeoutError = (): TenantryError => {
+      this.#host.onQueueTimeout()
+      return this.#error('ERR_QUEUE_TIMEOUT', `No slot within queueTimeout (${queueTimeout} ms)`)
+    }
     return this.#queue.add(queueTimeout, timeoutError, () => this.#onLeave(), who)
   }
 

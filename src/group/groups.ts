@@ -63,6 +63,7 @@ export class Groups {
       onRetire: (group, reason, inUse) => this.#onRetire(group, reason, inUse),
       onClosed: (group) => this.#onClosed(group),
       onBereft: (group) => this.#onBereft(group),
+      onQueueTimeout: () => this.#countRefusal('ERR_QUEUE_TIMEOUT'),
       onAbandoned: (group) => {
         if (this.#pending.has(group)) this.#abandon(group)
       },
@@ -247,11 +248,15 @@ export class Groups {
   #refuse(refusal: Refusal, target: GroupTarget): TenantryError {
     const { code, message, retryAfter } = refusal
     const { label } = target
-    this.#refusals[code] = (this.#refusals[code] ?? 0) + 1
+    this.#countRefusal(code)
     return new TenantryError(code, message, { label, retryAfter })
   }
 
   /** One at a time for each group: who wants the version that starts already shares it, another one follows it. */
+  #countRefusal(code: ErrorCode): void {
+    this.#refusals[code] = (this.#refusals[code] ?? 0) + 1
+  }
+
   #reloadOnce(old: Group, target: GroupTarget): Promise<void> {
     const { key } = old.target
     const { revision } = target.tenant

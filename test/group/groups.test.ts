@@ -131,6 +131,7 @@ test('a request waits no longer than queueTimeout, and a start that nobody waits
   const codes = Promise.all([codeOf(() => first), codeOf(() => second)])
   await house.clock.pass(1500)
   assert.deepEqual(await codes, ['ERR_QUEUE_TIMEOUT', 'ERR_QUEUE_TIMEOUT'])
+  assert.deepEqual(house.groups.stats().refusals, { ERR_QUEUE_TIMEOUT: 2 })
   house.last.becomeReady()
   await settle()
   assert.equal(house.contexts.length, 1)
