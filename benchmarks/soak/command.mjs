@@ -77,12 +77,7 @@ export class Command {
     await read
   }
 
-  /** The violent end of a context of that host between the two moments, in Date's milliseconds. */
-  deathOf(host, from, to) {
-    return this.endsOf(host, from, to).find(({ violent }) => violent)
-  }
-
-  /** Every end of a context of that host between the two moments. */
+  /** Every end of a context of that host between the two moments, in Date's milliseconds. */
   endsOf(host, from, to) {
     return this.#ends.filter((end) => end.host === host && end.time >= from && end.time <= to)
   }

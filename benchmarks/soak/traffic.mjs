@@ -10,6 +10,9 @@ const EXPONENT = 1.3
 const THINK = 80
 /** Between two requests that make a context fail. */
 const FAULT_EVERY = 1500
+/** After these a context may be told to go for another reason before its fault is noticed; it cannot finish then, and is cut. */
+const STUCK = new Set(['spin', 'hoard'])
+const STUCK_FOR = 15_000
 
 /** A context's end may be logged a moment before its client hears of it, and up to terminateTimeout after that. */
 const BEFORE = 250
@@ -38,6 +41,8 @@ export class Traffic {
   #random
   #pickHost
   #running = []
+  /** When a host's context was last made to stand still. */
+  #stuckAt = new Map()
   #stopped = false
 
   constructor({ url, clients, command, tenants, count, random }) {
@@ -115,8 +120,10 @@ export class Traffic {
 
   /** Makes a context fail. What becomes of this very request is no promise. */
   async #provoke(fault) {
+    const host = this.#pickHost()
     this.#count.provoke(fault)
-    await this.#client.ask(this.#pickHost(), `/fault/${fault}`)
+    if (STUCK.has(fault)) this.#stuckAt.set(host, Date.now())
+    await this.#client.ask(host, `/fault/${fault}`)
   }
 
   /** `check` says what is wrong with a complete answer. */
@@ -151,7 +158,7 @@ export class Traffic {
       count.refuse(code)
       return
     }
-    if (fault === undefined && code === 'ERR_GROUP_BACKOFF' && this.#command.deathOf(host, from - BACK_OFF, Date.now()) !== undefined) {
+    if (fault === undefined && code === 'ERR_GROUP_BACKOFF' && this.#deathOf(host, from - BACK_OFF, Date.now()) !== undefined) {
       count.refuse(code)
       return
     }
@@ -162,7 +169,7 @@ export class Traffic {
   async #explain(example, from) {
     const to = Date.now()
     for (const until = to + AFTER; ;) {
-      const death = this.#command.deathOf(example.host, from - BEFORE, to + AFTER)
+      const death = this.#deathOf(example.host, from - BEFORE, to + AFTER)
       if (death !== undefined) {
         const { contextId, reason } = death
         this.#count.die(reason, { ...example, contextId, reason })
@@ -172,7 +179,12 @@ export class Traffic {
       await sleep(100)
     }
     const ends = this.#command.endsOf(example.host, from - BEFORE, to + AFTER)
-    this.#count.lose({ ...example, milliseconds: to - from, ends })
+    this.#count.lose({ ...example, milliseconds: to - from, ends, stuckAt: this.#stuckAt.get(example.host) })
+  }
+
+  #deathOf(host, from, to) {
+    const stuck = (this.#stuckAt.get(host) ?? 0) > from - STUCK_FOR
+    return this.#command.endsOf(host, from, to).find(({ violent, exitCode }) => violent || (stuck && exitCode !== 0))
   }
 }
 
