@@ -35,42 +35,57 @@ export function encode(elements: unknown[]): Buffer[] {
   return [head, ...pieces]
 }
 
-/** Takes messages out of the chunks that a socket reads, however they are cut. */
+/**
+ * Takes messages out of the chunks that a socket reads, however they are cut.
+ * Each is delivered in a tick of its own, as those of a port are: what the
+ * first one made node:http write has left before the second one is read.
+ */
 export class MessageReader {
-  readonly #onMessage: (elements: unknown[]) => void
-  #chunks: Buffer[] = []
+  readonly #onMessage: (elements: unknown[] | undefined) => void
+  readonly #chunks: Buffer[] = []
   #size = 0
   /** Of the message that is being read, 0 until its header is here. */
   #wanted = 0
+  #state: 'reading' | 'waiting' | 'broken' = 'reading'
 
-  constructor(onMessage: (elements: unknown[]) => void) {
+  /** `onMessage` hears `undefined` for bytes that no honest sender writes, and nothing after it. */
+  constructor(onMessage: (elements: unknown[] | undefined) => void) {
     this.#onMessage = onMessage
   }
 
-  /** False for bytes that no honest sender writes: nothing after them can be read. */
-  push(chunk: Buffer): boolean {
+  push(chunk: Buffer): void {
+    if (this.#state === 'broken') return
     this.#chunks.push(chunk)
     this.#size += chunk.byteLength
-    while (this.#size >= HEADER) {
-      if (this.#wanted === 0) {
-        const header = this.#peek(HEADER)
-        this.#wanted = HEADER + header.readUInt32LE(0) + header.readUInt32LE(4)
-        if (this.#wanted > MAX_MESSAGE) return false
-      }
-      if (this.#size < this.#wanted) return true
-      const elements = decode(this.#take(this.#wanted))
-      this.#wanted = 0
-      if (elements === undefined) return false
-      this.#onMessage(elements)
+    if (this.#state === 'reading') this.#read()
+  }
+
+  #read(): void {
+    this.#state = 'reading'
+    if (!this.#isComplete()) return
+    const elements = this.#wanted > MAX_MESSAGE ? undefined : decode(this.#take(this.#wanted))
+    this.#wanted = 0
+    this.#state = elements === undefined ? 'broken' : this.#isComplete() ? 'waiting' : 'reading'
+    this.#onMessage(elements)
+    // After what the message itself has put off until the next tick.
+    if (this.#state === 'waiting') process.nextTick(() => this.#read())
+  }
+
+  /** A whole message is here, or one that will not be read. */
+  #isComplete(): boolean {
+    if (this.#wanted === 0) {
+      if (this.#size < HEADER) return false
+      const header = this.#peek(HEADER)
+      this.#wanted = HEADER + header.readUInt32LE(0) + header.readUInt32LE(4)
     }
-    return true
+    return this.#size >= this.#wanted || this.#wanted > MAX_MESSAGE
   }
 
   #peek(size: number): Buffer {
     const first = this.#chunks[0] as Buffer
     if (first.byteLength >= size || this.#chunks.length === 1) return first
     const all = Buffer.concat(this.#chunks)
-    this.#chunks = [all]
+    this.#chunks.splice(0, this.#chunks.length, all)
     return all
   }
 

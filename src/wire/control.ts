@@ -49,12 +49,7 @@ export class ControlLink {
   constructor(socket: Socket, onMessage: (message: readonly unknown[] | undefined) => void, onClose: () => void) {
     this.#socket = socket
     const reader = new MessageReader(onMessage)
-    const read = (chunk: Buffer): void => {
-      if (reader.push(chunk)) return
-      socket.off('data', read)
-      onMessage(undefined)
-    }
-    socket.on('data', read)
+    socket.on('data', (chunk: Buffer) => reader.push(chunk))
     socket.on('error', () => {})
     socket.once('close', onClose)
   }

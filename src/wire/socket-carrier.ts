@@ -27,20 +27,15 @@ export class SocketCarrier implements Carrier {
       return
     }
     this.#socket = socket
+    // Bytes that make no message are no batch: its reader calls that what it is.
     const reader = new MessageReader((batch) => this.#onBatch(batch))
-    const read = (chunk: Buffer): void => {
-      if (reader.push(chunk)) return
-      socket.off('data', read)
-      // No batch: its reader calls that what it is.
-      this.#onBatch(undefined)
-    }
-    socket.on('data', read)
+    socket.on('data', (chunk: Buffer) => reader.push(chunk))
     socket.on('error', () => {})
     socket.once('close', () => {
       this.#closed = true
       this.#onClose()
     })
-    if (first.byteLength > 0) read(first)
+    if (first.byteLength > 0) reader.push(first)
   }
 
   get attached(): boolean {

@@ -4,7 +4,9 @@ import { createRuntime } from '../../src/runtime.ts'
 import { EMBEDDINGS } from './embeddings.ts'
 import type http from 'node:http'
 import type { TestContext } from 'node:test'
+import type { RuntimeOptions } from '../../src/options.ts'
 import type { Runtime } from '../../src/runtime.ts'
+import type { Embedding } from './embeddings.ts'
 
 /** Where clean-up is left: a test, or a whole file. */
 export type Scope = Pick<TestContext, 'after'>
@@ -22,18 +24,32 @@ export interface Pair {
   readonly ours: Lane
 }
 
-/** The application in `entry` behind each embedding; each copy keeps what it remembers to itself. */
+/** Where an application can run other than in a thread of the front. */
+const DAEMONS: Readonly<Record<string, Partial<RuntimeOptions>>> = {
+  'a thread of a daemon': { processGroup: 'pool', processGroups: { pool: {} } },
+  'the main thread of a daemon': { processGroup: 'pool', processGroups: { pool: {} }, applicationGroup: '%{GLOBAL}' },
+}
+
+/** The application in `entry` behind each embedding and in each tier; each copy keeps what it remembers to itself. */
 export async function openPairs(t: Scope, entry: string, embeddings = EMBEDDINGS): Promise<readonly Pair[]> {
-  return await Promise.all(Object.entries(embeddings).map(async ([name, embed]): Promise<Pair> => ({
+  const plain = EMBEDDINGS['node:http'] as Embedding
+  return await Promise.all([
+    ...Object.entries(embeddings).map(async ([name, embed]) => await openPair(t, entry, name, embed, {})),
+    ...Object.entries(DAEMONS).map(async ([name, options]) => await openPair(t, entry, name, plain, options)),
+  ])
+}
+
+async function openPair(t: Scope, entry: string, name: string, embed: Embedding, options: Partial<RuntimeOptions>): Promise<Pair> {
+  return {
     name,
     oracle: { name: `${name}, bare`, port: await embed(t, await importFresh(entry)) },
-    ours: { name, port: await embed(t, openRuntime(t, entry)) },
-  })))
+    ours: { name, port: await embed(t, openRuntime(t, entry, options)) },
+  }
 }
 
 /** A runtime whose only tenant is `entry`, under any name below `test`. */
-export function openRuntime(t: Scope, entry: string): Runtime {
-  const runtime = createRuntime({ tenants: { '*.test': entry }, applicationGroup: 'one', logger: false, drainTimeout: 500 })
+export function openRuntime(t: Scope, entry: string, options: Partial<RuntimeOptions> = {}): Runtime {
+  const runtime = createRuntime({ tenants: { '*.test': entry }, applicationGroup: 'one', logger: false, drainTimeout: 500, ...options })
   t.after(() => runtime.destroy())
   return runtime
 }
