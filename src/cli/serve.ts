@@ -84,7 +84,7 @@ function untilEnd(
   server: Server,
   logger: Logger | undefined,
   world: World,
-  onReload: () => Promise<Configuration>,
+  onReload: () => Promise<Configuration | undefined>,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     let forced = false
@@ -113,7 +113,7 @@ function untilEnd(
 
     async function reload(): Promise<void> {
       const latest = await onReload()
-      if (configuration.watch && !finished) watchAgain(latest)
+      if (configuration.watch && latest !== undefined && !finished) watchAgain(latest)
     }
 
     /** Only for other paths: new watches need a moment, in which a change goes unseen. */
@@ -152,7 +152,7 @@ function untilEnd(
   })
 }
 
-/** Reads the configuration and the tenants again; resolves with what is in effect. A mistake is logged and changes nothing. */
+/** Reads the configuration and the tenants again; resolves with it. A mistake is logged and changes nothing: undefined. */
 async function reload(
   target: string | undefined,
   flags: Settings,
@@ -160,7 +160,7 @@ async function reload(
   runtime: ServedRuntime,
   logger: Logger | undefined,
   world: World,
-): Promise<Configuration> {
+): Promise<Configuration | undefined> {
   try {
     const after = await loadConfiguration(target, flags, world.env, world.cwd)
     const change = await runtime.refresh({ ...after.options, logger: false })
@@ -175,7 +175,7 @@ async function reload(
       { err: error, ...(error instanceof TenantryError && { code: error.code }) },
       'reading again failed; nothing was changed',
     )
-    return before
+    return undefined
   }
 }
 
