@@ -28,6 +28,7 @@ const FLAGS = [
   '--memory-limit', '96mb', '--max-requests', '2000', '--max-age', '90s', '--max-starts', '3000',
 ]
 const SAMPLE_EVERY = 5000
+const MOST_SAMPLES = 200
 /** Traffic, then a rest, so many times: what is left at rest is what leaks. */
 const ROUNDS = 5
 /** A rest is over when no context lives; the longest that may take. */
@@ -91,7 +92,7 @@ async function run() {
   const { born, gone, evicted, stillborn, complaints } = command
   const found = {
     requests: { ...counted, p50: latencies.percentile(0.5), p99: latencies.percentile(0.99) },
-    contexts: { born, gone, evicted, stillborn, maxContexts, daemonsKilled: killed }, rests, samples, ended, complaints,
+    contexts: { born, gone, evicted, stillborn, maxContexts, daemonsKilled: killed }, rests, samples: thinned(), ended, complaints,
   }
   return { case: 'soak', machine, settings, ...found, targets: judgeSoak(found) }
 }
@@ -134,6 +135,12 @@ function sample(phase) {
   samples.push(found)
   console.log(showLine(found))
   return found
+}
+
+/** Every rest, and of the rest of a long run as much as a file should hold. */
+function thinned() {
+  const step = Math.ceil(samples.length / MOST_SAMPLES)
+  return samples.filter(({ phase }, index) => phase === 'rest' || index % step === 0)
 }
 
 async function failed() {
