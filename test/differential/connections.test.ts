@@ -60,7 +60,7 @@ for (const outer of [false, true]) {
     const seen = new Set<string>()
     for (const route of LATIN) {
       for (const method of ['GET', 'HEAD']) {
-        const text = await alike(t, pair, (port) => exchange(t, port, get(route, '', method)))
+        const text = await alike(t, pair, async (port) => merged(await exchange(t, port, get(route, '', method))))
         assert.match(text, /caf\xe9 \xfc|caf\xc3\xa9 \xc3\xbc|Tr\xe8s|Tr\xc3\xa8s/, route)
         seen.add(text.includes('caf\xe9') ? 'latin-1' : 'UTF-8')
       }
