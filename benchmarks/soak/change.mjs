@@ -13,6 +13,8 @@ export class Changes {
 
   constructor({ command, tenants, pickHost, random }) {
     this.#running = this.#run({ command, tenants, pickHost, random })
+    // It is heard of by who stops it.
+    this.#running.catch(() => {})
   }
 
   async stop() {
