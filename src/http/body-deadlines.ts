@@ -35,7 +35,7 @@ export class BodyDeadlines {
 
   /** What still comes of a body after its request was answered: read, thrown away, and not for ever. */
   watchRest(req: http.IncomingMessage, res: http.ServerResponse): void {
-    if (this.#limits.timeout === 0 || req.complete || req.destroyed) return
+    if (this.#limits.timeout === 0 || req.complete) return
     this.#sweep.add(new Rest(req, res, this.#limits, this.#sweep))
   }
 }
@@ -110,8 +110,9 @@ class Rest implements Watched {
   }
 
   due(now: number): void {
-    const { socket, complete, destroyed } = this.#req
-    if (complete || destroyed || socket.destroyed) return this.#sweep.delete(this)
+    // Not whether the request is destroyed: from Node 24 on, that says nothing about its bytes.
+    const { socket, complete } = this.#req
+    if (complete || socket.destroyed) return this.#sweep.delete(this)
     // Read only once the answer is out, which may have to wait for others on its connection.
     if (!this.#res.writableFinished) return
     if (this.#startedAt === undefined) {
