@@ -112,7 +112,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     reason: 'a start takes 20 to 50ms of CPU from those who serve, and a full house should be back within a minute',
   }),
   maxStarting: count(1, (caps, { maxContexts }) => Math.min(caps.maxStarting, maxContexts as number), 'cores + 1', {
-    doc: 'The most contexts starting at the same time.',
+    doc: 'The most contexts starting at the same time; one that takes more than 2s no longer counts.',
     reason: 'a start is nearly all CPU, and takes it from those who serve',
   }),
   maxZombies: count(0, () => 2, '2', {

@@ -55,7 +55,7 @@ export interface ResolvedOptions {
   readonly maxGroupsPerPattern: number
   /** The most contexts started in a minute. */
   readonly maxStarts: number
-  /** The most contexts starting at the same time. */
+  /** The most contexts starting at the same time; one that takes more than 2s no longer counts. */
   readonly maxStarting: number
   /** The most threads that could not be ended; past it the runtime is not ready and starts nothing. */
   readonly maxZombies: number
