@@ -114,7 +114,7 @@ class Rest implements Watched {
     const { socket, complete } = this.#req
     if (complete || socket.destroyed) return this.#sweep.delete(this)
     // Read only once the answer is out, which may have to wait for others on its connection.
-    if (!this.#res.writableFinished) return
+    if (!this.#res.writableEnded || this.#res.writableLength > 0) return
     if (this.#startedAt === undefined) {
       this.#startedAt = now
       this.#base = socket.bytesRead

@@ -186,7 +186,11 @@ class Http1Connection extends Connection {
   protected isServing(): boolean {
     if (this.#request === undefined) return false
     // An answer may be out before its request is in: the body has a deadline of its own.
-    if (this.#request.complete && this.#response?.writableFinished === true) this.#request = this.#response = undefined
+    // Not writableFinished: Node 24 does not say so of an answer whose request still comes.
+    const { complete } = this.#request
+    if (complete && this.#response?.writableEnded === true && this.#response.writableLength === 0) {
+      this.#request = this.#response = undefined
+    }
     return true
   }
 
