@@ -9,7 +9,6 @@ import assert from 'node:assert/strict'
 import { ask } from '../behaviour/client.ts'
 import { NEIGHBOURS } from './load.ts'
 import { Neighbours } from './neighbours.ts'
-import { many } from './raw.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { TestContext } from 'node:test'
 import type { LogLine } from '../behaviour/house.ts'
@@ -107,8 +106,8 @@ export class Siege {
   /** What was written to stderr last: why it crashed. */
   readonly #complaint: () => string
 
-  /** What is open while nobody is there. */
-  #descriptors = 0
+  /** What is open while nobody is there, and after the first warm-up: some things are opened once, for good. */
+  #descriptors: number | undefined
 
   private constructor(child: ChildProcess, port: number, log: readonly LogLine[], folder: string, complaint: () => string) {
     this.#complaint = complaint
@@ -144,10 +143,6 @@ export class Siege {
     })
     const siege = new Siege(child, port, log, folder, () => complaint)
     for (const host of ['victim.test', '127.0.0.1', ...Object.keys(NEIGHBOURS)]) await siege.ask(host)
-    // What the first requests open for good: the thread pool, and what is made when it is first used.
-    for (const host of Object.keys(NEIGHBOURS)) await many(50, 10, async () => void await siege.ask(host))
-    await sleep(200)
-    siege.#descriptors = siege.descriptors
     return siege
   }
 
@@ -179,6 +174,7 @@ export class Siege {
    */
   async withstands(t: TestContext, { warmUp, attack }: Watched): Promise<void> {
     await warmUp(this)
+    this.#descriptors ??= await this.#rest()
     let before = await this.#settled()
     const faults: string[] = []
     for (let round = 1; round <= ROUNDS; round++) {
@@ -214,6 +210,16 @@ export class Siege {
     // Attacks that take no time are watched for a moment, too.
     await sleep(200)
     return await neighbours.stop()
+  }
+
+  /** The number of descriptors, once it has been the same for a second. */
+  async #rest(): Promise<number> {
+    let [last, since] = [this.descriptors, performance.now()]
+    while (performance.now() - since < 1000) {
+      await sleep(50)
+      if (this.descriptors !== last) [last, since] = [this.descriptors, performance.now()]
+    }
+    return last
   }
 
   /** What is held once clients are gone: no request and no descriptor is, and memory is what it was. */
