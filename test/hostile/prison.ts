@@ -53,9 +53,12 @@ export async function openPrison(folder: string, flags: readonly string[] = LIMI
   return { pid, port, log, alive: () => !over, kill }
 }
 
+/** With its daemons. */
 function memoryOf(pid: number): number {
   try {
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+    const own = Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean)
+    return children.reduce((sum, child) => sum + memoryOf(Number(child)), own)
   } catch {
     return 0
   }

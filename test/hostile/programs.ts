@@ -15,6 +15,8 @@ export interface Program {
   readonly outcome: Outcome
   /** What the bad tenant's own client gets: one of them, between 'or'. */
   readonly client: string
+  /** The same where it runs in a daemon, if it differs. There every outcome is 'contained'. */
+  readonly inDaemon?: string
 }
 
 const DEADLOCK = '502 `ERR_CONTEXT_DEADLOCK`'
@@ -22,6 +24,7 @@ const EXITED = '502 `ERR_CONTEXT_EXITED`'
 /** Which of the two sees it first is a race. */
 const TOO_MUCH = `${DEADLOCK} or 502 \`ERR_CONTEXT_MEMORY\``
 const GONE = 'no answer'
+const DAEMON = '502 `ERR_DAEMON_EXITED`'
 
 /** The handler answers with the class of the error that it meets. */
 function caught(attack: string): string {
@@ -95,14 +98,14 @@ export const PROGRAMS: readonly Program[] = [
     name: 'Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)', outcome: 'contained, zombie', client: DEADLOCK,
     run: 'Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1)',
   },
-  { name: '[].sort.call({ length: 2 ** 53 - 1 })', outcome: 'process lost', client: GONE, run: '[].sort.call({ length: 2 ** 53 - 1 })' },
-  { name: 'fs.closeSync(3..63)', outcome: 'process lost', client: GONE, run: 'for (let n = 3; n < 64; n++) try { fs.closeSync(n) } catch {}' },
+  { name: '[].sort.call({ length: 2 ** 53 - 1 })', outcome: 'process lost', client: GONE, inDaemon: DAEMON, run: '[].sort.call({ length: 2 ** 53 - 1 })' },
+  { name: 'fs.closeSync(3..63)', outcome: 'process lost', client: GONE, inDaemon: DAEMON, run: 'for (let n = 3; n < 64; n++) try { fs.closeSync(n) } catch {}' },
   {
-    name: 'fs.writeSync(<socket fd>)', outcome: 'process lost', client: GONE,
+    name: 'fs.writeSync(<socket fd>)', outcome: 'process lost', client: GONE, inDaemon: `502 \`ERR_PROTOCOL\` or ${DAEMON}`,
     run: "setInterval(() => { for (const fd of sockets()) try { fs.writeSync(fd, 'x') } catch {} }, 5)",
   },
   {
-    name: 'net.createServer().listen({ fd })', outcome: 'process lost', client: GONE,
+    name: 'net.createServer().listen({ fd })', outcome: 'process lost', client: GONE, inDaemon: DAEMON,
     run: "for (const fd of sockets()) net.createServer((socket) => socket.end('stolen')).on('error', () => {}).listen({ fd })",
   },
   {

@@ -1,127 +1,16 @@
-import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
-import { eventually } from '../behaviour/client.ts'
-import { Load, NEIGHBOURS } from './load.ts'
-import { attack, openPrison } from './prison.ts'
-import { moduleOf, PROGRAMS } from './programs.ts'
-import type { TestContext } from 'node:test'
-import type { Prison } from './prison.ts'
-import type { Outcome } from './programs.ts'
-
-/** For the attacker's own answer; the limits of the prison are shorter. */
-const PATIENCE = 6000
-
-/** How long the neighbours are watched after the attacker has its answer. */
-const AFTERMATH = 600
-
-/** A tenant that failed is started again after so long at the latest. */
-const BACK_OFF = 3000
-
-/** Of descriptors, FIFOs and /proc only Linux has all. */
-const skip = process.platform !== 'linux'
-
-interface Scene {
-  readonly prison: Prison
-  readonly load: Load
-  /** p99 of the neighbours while nobody attacks, milliseconds. */
-  readonly calm: number
-}
-
-let folder: string | undefined
-let scene: Promise<Scene> | undefined
-
-after(async () => {
-  await leave()
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true })
-})
-
-/** A house with two healthy tenants under load, used until an attack damages it. */
-async function enter(): Promise<Scene> {
-  folder ??= await writeTenants()
-  const prison = await openPrison(folder)
-  const load = new Load(prison.port)
-  await sleep(1000)
-  load.begin()
-  await sleep(2000)
-  assert.deepEqual(load.failures, [], 'the neighbours are well before anybody attacks')
-  return { prison, load, calm: load.p99 }
-}
-
-async function leave(): Promise<void> {
-  const old = await scene
-  scene = undefined
-  await old?.load.stop()
-  await old?.prison.kill()
-}
-
-async function writeTenants(): Promise<string> {
-  const base = await mkdtemp(path.join(tmpdir(), 'tenantry-hostile-'))
-  const modules = [...Object.entries(NEIGHBOURS), ...PROGRAMS.map((program, index) => [hostOf(index), moduleOf(program)] as const)]
-  await Promise.all(modules.map(async ([host, text]) => {
-    await mkdir(path.join(base, host))
-    await writeFile(path.join(base, host, 'index.mjs'), text)
-  }))
-  return base
-}
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { PROGRAMS } from './programs.ts'
+import { testPrograms } from './programs-at-work.ts'
 
 test('docs/security.md has exactly these programs, each with its outcome', async () => {
   const page = await readFile('docs/security.md', 'utf8')
   const section = page.split('\n### Hostile programs\n')[1]?.split(/\n##+ /)[0] ?? ''
   const rows = section.split('\n').filter((line) => line.startsWith('|')).slice(2)
   const cell = (text: string): string => (text.includes('`') ? text : `\`${text}\``)
-  assert.deepEqual(rows, PROGRAMS.map(({ name, outcome, client }) => `| ${cell(name)} | ${outcome} | ${client} |`))
+  assert.deepEqual(rows, PROGRAMS.map(({ name, outcome, client, inDaemon }) =>
+    `| ${cell(name)} | ${outcome} | contained | ${client}${inDaemon === undefined ? '' : `; in a daemon ${inDaemon}`} |`))
 })
 
-for (const [index, { name, outcome, client }] of PROGRAMS.entries()) {
-  test(`${outcome}: ${name}`, { skip }, async (t) => {
-    // A crowded machine may delay anybody once; a promise that is broken twice in a row is broken.
-    const first = await attempt(t, index)
-    if (first === undefined || first.p99 <= first.bound) return
-    await sleep(BACK_OFF)
-    const second = await attempt(t, index)
-    assert.ok(second !== undefined && second.p99 <= second.bound, `p99 twice above the bound: ${JSON.stringify([first, second])}`)
-  })
-
-  /** One attack, watched; undefined when there are no neighbours left to speak of. */
-  async function attempt(t: TestContext, at: number): Promise<{ p99: number; bound: number } | undefined> {
-    scene ??= enter()
-    const { prison, load, calm } = await scene
-    load.begin()
-    const logged = prison.log.length
-    const got = await attack(prison.port, hostOf(at), PATIENCE)
-    await sleep(AFTERMATH)
-    const own = (label: unknown): boolean => String(label).startsWith(`${hostOf(at)}:`)
-    const said = (text: string): boolean => prison.log.slice(logged).some(({ msg, label }) => own(label) && msg.includes(text))
-    // A context that was told to end is gone, or is known to stay, before the next attack.
-    if (/502|START/.test(got)) {
-      await eventually('the context ended', () => !prison.alive() || said('context ended') || said('as a zombie'), 15_000)
-    }
-    const failures = [...load.failures]
-    if (outcome === 'contained, felt') {
-      load.begin()
-      await sleep(AFTERMATH)
-      assert.deepEqual([prison.alive(), load.failures], [true, []], 'the neighbours are well again')
-      assert.equal(got, client)
-      return undefined
-    }
-    const harmed = !prison.alive() || failures.length > 0
-    const seen: Outcome = harmed ? 'process lost' : said('as a zombie') ? 'contained, zombie' : 'contained'
-    const { p99, requests } = load
-    t.diagnostic(`client: ${got}; neighbours: ${requests} requests, p99 ${p99.toFixed(1)} ms, calm ${calm.toFixed(1)} ms`)
-    if (seen !== 'contained') await leave()
-    assert.equal(seen, outcome, failures.slice(0, 3).join('; '))
-    assert.ok(client.split(' or ').includes(got), `the client got ${got}, not ${client}`)
-    return seen === 'process lost' ? undefined : { p99, bound: Math.max(100, calm * 3) }
-  }
-}
-
-function hostOf(index: number): string {
-  return `p${index}.test`
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds))
-}
+testPrograms('thread')

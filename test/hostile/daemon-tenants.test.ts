@@ -1,0 +1,3 @@
+import { testPrograms } from './programs-at-work.ts'
+
+testPrograms('daemon')
