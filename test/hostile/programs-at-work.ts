@@ -65,7 +65,7 @@ export function testPrograms(tier: Tier): void {
   for (const [index, program] of PROGRAMS.entries()) {
     const { name } = program
     const { outcome, client } = expected(program, tier)
-    test(`${outcome}: ${name}`, { skip }, async (t) => {
+    void test(`${outcome}: ${name}`, { skip }, async (t) => {
       // A crowded machine may delay anybody once; a promise that is broken twice in a row is broken.
       const first = await attempt(t, index)
       if (first === undefined || first.p99 <= first.bound) return
