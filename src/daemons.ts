@@ -19,24 +19,27 @@ export interface Houses {
 export function openHouses(options: ResolvedOptions): Houses {
   const clock = systemClock
   const { tenantNice, processGroups, startupTimeout, deadlockTimeout, terminateTimeout } = options
-  const own = new Groups({ ...options, clock, createContext: (spec) => startThread(spec, clock, tenantNice) })
+  const daemons = new Map<string, ProcessGroup>()
+  // One ceiling for the whole server: each daemon's groups make room when all processes together pass it.
+  const residentMemory = (): number =>
+    [...daemons.values()].reduce((sum, { resident }) => sum + resident, process.memoryUsage.rss())
+  const shared = { ...options, clock, residentMemory }
+  const own = new Groups({ ...shared, createContext: (spec) => startThread(spec, clock, tenantNice) })
   const names = Object.keys(processGroups)
   // Without process groups there is no socket, and no file for it.
   const door = names.length === 0 ? undefined : new Door(clock)
-  const daemons = new Map(Object.entries(processGroups).map(([name, { command, limits, startAhead, maxContexts }]) => {
+  for (const [name, { command, limits, startAhead, maxContexts }] of Object.entries(processGroups)) {
     const caps = maxContexts === undefined ? {} : capsFor(maxContexts, options)
-    const group = new ProcessGroup({
+    daemons.set(name, new ProcessGroup({
       name, limits, startAhead,
-      // The ceiling of memory is this process's; a daemon has its own limit.
-      groups: { ...options, ...caps, maxMemory: 0, clock },
+      groups: { ...shared, ...caps },
       openDaemon: () => new Daemon({
         processGroup: name, command, clock, door: door as Door, nice: tenantNice,
         startupTimeout, deadlockTimeout, terminateTimeout,
       }),
       startIn: (daemon, spec) => new LiveContext(spec, clock, (listener) => daemon.open(spec, listener)),
-    })
-    return [name, group] as const
-  }))
+    }))
+  }
   return { groups: new ProcessGroups(own, daemons), close: () => door?.close() }
 }
 

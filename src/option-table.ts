@@ -120,7 +120,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     reason: 'each may hold a core until the process is restarted; one or two are an accident, more are a habit',
   }),
   maxMemory: size(({ maxMemory }) => maxMemory, 'four fifths of the memory', LEAST_MEMORY, {
-    doc: 'Resident memory of the whole process; past it idle groups are ended, and nothing is started.',
+    doc: 'Resident memory of the server and its daemons; past it idle groups are ended, and nothing is started.',
     reason: 'the sum of many contexts within their limits must not wake the killer of the system',
   }),
   maxInFlight: count(1, () => 1024, '1024', {

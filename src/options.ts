@@ -59,7 +59,7 @@ export interface ResolvedOptions {
   readonly maxStarting: number
   /** The most threads that could not be ended; past it the runtime is not ready and starts nothing. */
   readonly maxZombies: number
-  /** Resident memory of the whole process; past it idle groups are ended, and nothing is started. */
+  /** Resident memory of the server and its daemons; past it idle groups are ended, and nothing is started. */
   readonly maxMemory: number
   /** The most requests that one group works on at once. */
   readonly maxInFlight: number

@@ -129,6 +129,7 @@ test('every option refuses what it does not accept', () => {
     tenants: ['', 5, null, [], new Date()],
     applicationGroup: [5, null, 'x'.repeat(256), 'a\nb'],
     processGroup: [false],
+    processGroups: [[], 'pool', null, 5, new Map()],
     allowedHosts: [[], false, 'a.example.test', [''], ['a b'], [5]],
     serverName: ['', 'a b', 5],
     labelPort: ['Host', 1],
@@ -234,4 +235,32 @@ test('a read deadline has a maximum only where something can be extended, and ne
     assert.equal(resolve({ [timeout]: 0 })[most], 0)
   }
   assert.equal(resolve({ headerTimeout: '1m' }).headerMaxTimeout, 120_000)
+})
+
+test('a process group is refused by its name, its option and its value', () => {
+  const wrong = [
+    [{ '': {} }, /^processGroups has the name ''/],
+    [{ '%{HOST}': {} }, /^processGroups has the name '%\{HOST\}'/],
+    [{ pool: 5 }, /^processGroups\['pool'\] is 5; write an object/],
+    [{ pool: { procesess: 2 } }, /^processGroups\['pool'\] has the unknown option 'procesess'.*processes/],
+    [{ pool: { processes: 0 } }, /^processGroups\['pool'\]\.processes is 0; write/],
+    [{ pool: { umask: '999' } }, /^processGroups\['pool'\]\.umask is '999'/],
+    [{ pool: { memoryLimit: '10M!' } }, /^processGroups\['pool'\]\.memoryLimit is '10M!'/],
+    [{ pool: { env: { A: 1 } } }, /^processGroups\['pool'\]\.env is /],
+    [{ pool: { user: 'no-such-user' } }, /^processGroups\['pool'\]\.user: there is no user 'no-such-user'/],
+  ] as const
+  for (const [processGroups, message] of wrong) assert.match(refusal({ processGroups }), message)
+})
+
+test('a process group has its defaults filled in, durations in milliseconds and sizes in bytes', () => {
+  const { processGroups } = resolveOptions({ tenants: 'x', processGroups: { pool: { idleTimeout: '1m', memoryLimit: '1gb', umask: '027' } } }, CAPS)
+  assert.deepEqual(processGroups, {
+    pool: {
+      command: { uid: undefined, gid: undefined, umask: 0o27, env: {}, execArgv: [], permission: undefined, workingDirectory: undefined },
+      limits: { processes: 1, maxRequests: 0, maxAge: 0, idleTimeout: 60_000, cpuTimeLimit: 0, memoryLimit: 1024 * MB },
+      startAhead: false,
+      maxContexts: undefined,
+    },
+  })
+  assert.ok(Object.isFrozen(processGroups) && Object.isFrozen(processGroups['pool']))
 })

@@ -95,6 +95,11 @@ export class ProcessGroup {
     return [...this.#slots, ...this.#leaving].map(({ groups }) => groups)
   }
 
+  /** Bytes that its daemons hold, as they last told. */
+  get resident(): number {
+    return [...this.#slots, ...this.#leaving].reduce((sum, { daemon }) => sum + (daemon?.resident ?? 0), 0)
+  }
+
   /** New contexts for the groups of that name or key; for `%{GLOBAL}`, which ends only with its process, a new daemon. */
   async reload(name: string, retarget?: (old: GroupTarget) => GroupTarget): Promise<boolean> {
     const found = await Promise.all(this.#slots.map((slot) => this.#reloadIn(slot, name, retarget)))

@@ -197,3 +197,12 @@ test('an unknown user, a wrong unit and an unknown option are errors that say wh
     await assert.rejects(openHouse(t, { 'a.test': COUNTING }, { processGroups: { pool } as never }), message)
   }
 })
+
+test('the ceiling of memory counts the daemons: past it their idle groups end, and nothing is born in them', async (t) => {
+  const hog = 'const kept = []; export default (req, res) => { if (req.url === "/more") kept.push(Buffer.alloc(2e8, 1)); res.end("ok") }'
+  const ceiling = process.memoryUsage.rss() + 250e6
+  const { port, runtime } = await openHouse(t, { 'a.test': hog, 'b.test': hog }, { ...POOL, maxMemory: ceiling, memoryLimit: '1gb' })
+  assert.equal((await ask(port, 'a.test', '/more')).status, 200)
+  await until(() => processes(runtime)[0]?.ends.pressure === 1)
+  assert.equal((await ask(port, 'b.test')).status, 503)
+})
