@@ -14,6 +14,15 @@ export const cases = {
     columns: ['requests', 'cpu', 'p50', 'p99'],
     targets: [{ figure: 'requests', atLeast: 0.65 }, { figure: 'cpu', atMost: 1.6 }],
   },
+  daemon: {
+    about: 'The same in a daemon, as the command runs it: what a process of its own costs on top.',
+    contenders: ['bare', 'relay', 'daemon'],
+    path: '/',
+    connections: 32,
+    check: ({ status, text }) => status === 200 && text === 'Hello, World!',
+    columns: ['requests', 'cpu', 'p50', 'p99'],
+    targets: [],
+  },
   upload: {
     about: 'POST of 10 MB to a handler that counts the bytes.',
     contenders: ['bare', 'relay'],

@@ -2,7 +2,8 @@
 import { cases, figures } from './cases.mjs'
 import { spread } from './figures.mjs'
 import { ask, load } from './load.mjs'
-import { cpuSeconds, residentBytes, startServer, watchMemory } from './server.mjs'
+import { startServer, watchMemory } from './server.mjs'
+import { treeCpuSeconds, treeResident } from './process-tree.mjs'
 
 /** Runs one case; resolves with every round's figures, their spread, the ratios to `bare`, and what became of the targets. */
 export async function measure(name, { rounds, seconds, warmup, contenders, connections, onRound }) {
@@ -29,21 +30,21 @@ async function oneRound(contender, spec, { warmup, ...settings }) {
   try {
     // The context must be there before memory is read: asked is what transfers add, not what a context costs.
     await ask(`${server.url}/`)
-    const cold = residentBytes(server.pid)
+    const cold = treeResident(server.pid)
     const answer = await ask(server.url + spec.path, settings)
     if (!spec.check(answer)) throw new Error(`${server.name} answers wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
     await load(server.url + spec.path, { ...settings, seconds: warmup })
-    return await measureServer(server, spec, settings, { cold, warm: residentBytes(server.pid) })
+    return await measureServer(server, spec, settings, { cold, warm: treeResident(server.pid) })
   } finally {
     await server.stop()
   }
 }
 
 async function measureServer(server, spec, settings, { cold, warm }) {
-  const stopWatching = watchMemory(server.pid)
-  const cpuBefore = cpuSeconds(server.pid)
+  const stopWatching = watchMemory(() => treeResident(server.pid))
+  const cpuBefore = treeCpuSeconds(server.pid)
   const result = await load(server.url + spec.path, settings)
-  const cpuAfter = cpuSeconds(server.pid)
+  const cpuAfter = treeCpuSeconds(server.pid)
   const raw = {
     load: result,
     megabytes: spec.megabytes,

@@ -1,6 +1,6 @@
 // A process with its children, as the kernel sees them; Linux only.
 import { readdirSync, readFileSync } from 'node:fs'
-import { residentBytes } from './server.mjs'
+import { cpuSeconds, residentBytes } from './server.mjs'
 
 /** The process and all below it. */
 export function processTree(pid) {
@@ -18,6 +18,18 @@ export function treeFigures(pid) {
     descriptors: sum((one) => readdirSync(`/proc/${one}/fd`).length),
     threads: sum((one) => readdirSync(`/proc/${one}/task`).length),
   }
+}
+
+/** Resident bytes of a server and its daemons; undefined where there is no /proc. */
+export function treeResident(pid) {
+  if (process.platform !== 'linux') return undefined
+  return processTree(pid).reduce((total, one) => total + unlessGone(() => residentBytes(one)), 0)
+}
+
+/** CPU seconds of a server and its daemons; undefined where there is no /proc. */
+export function treeCpuSeconds(pid) {
+  if (process.platform !== 'linux') return undefined
+  return processTree(pid).reduce((total, one) => total + unlessGone(() => cpuSeconds(one)), 0)
 }
 
 function childrenOf(pid) {

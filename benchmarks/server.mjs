@@ -55,13 +55,13 @@ export function residentBytes(pid) {
   return Number(kilobytes[1]) * 1024
 }
 
-/** Watches a process's memory; the returned function ends it and gives the largest value seen. */
-export function watchMemory(pid) {
-  let peak = residentBytes(pid)
+/** Watches memory; the returned function ends it and gives the largest value seen. */
+export function watchMemory(read) {
+  let peak = read()
   if (peak === undefined) return () => undefined
-  const timer = setInterval(() => { peak = Math.max(peak, residentBytes(pid)) }, SAMPLE)
+  const timer = setInterval(() => { peak = Math.max(peak, read()) }, SAMPLE)
   return () => {
     clearInterval(timer)
-    return Math.max(peak, residentBytes(pid))
+    return Math.max(peak, read())
   }
 }
