@@ -7,6 +7,7 @@ import { ERROR_STATUS } from '../src/errors.ts'
 import { EVENT_NAMES } from '../src/events.ts'
 import { TENANT_KEYS } from '../src/group/resolve-tenant.ts'
 import { OPTION_NAMES, OPTIONS } from '../src/option-table.ts'
+import { Control } from '../src/wire/control.ts'
 import { Kind } from '../src/wire/frames.ts'
 import { readBlocks, runBlocks } from './doc-blocks.ts'
 import { readTree } from './source-tree.ts'
@@ -93,7 +94,19 @@ test('docs/architecture.md lists exactly the frames of the wire, with their dire
   assert.deepEqual(documented.map(([kind, direction, fields]) => [unquote(kind), direction, fields]), frames)
 })
 
-for (const [thing, file] of [['Context', 'context/live-context.ts'], ['Group', 'group/group.ts'], ['Runtime', 'runtime.ts']] as const) {
+test('docs/architecture.md lists exactly the words of front and daemon, with their direction and fields', () => {
+  const source = /export const Control = \{([\s\S]*?)\n\}/.exec(readFileSync('src/wire/control.ts', 'utf8'))?.[1] ?? ''
+  const words = [...source.matchAll(/\/\*\* ([^:]+): \[(\w+)(?:, ([^\]]*))?\]/g)].map(([, direction, word, fields]) =>
+    [word, direction, fields?.replace(' | undefined', ' or nothing') ?? 'none'])
+  assert.deepEqual(words.map(([word]) => word), Object.keys(Control), 'this test reads the comment of every word')
+  const documented = rows('docs/architecture.md', 'Control')
+  assert.deepEqual(documented.map(([word, direction, fields]) => [unquote(word), direction, fields]), words)
+})
+
+const STATES = [
+  ['Context', 'context/live-context.ts'], ['Group', 'group/group.ts'], ['Daemon', 'context/daemon.ts'], ['Runtime', 'runtime.ts'],
+] as const
+for (const [thing, file] of STATES) {
   test(`docs/architecture.md shows the states of a ${thing.toLowerCase()} as ${file} has them`, () => {
     const table = /const TRANSITIONS[^=]*= \{([\s\S]*?)\n\}/.exec(readFileSync(`src/${file}`, 'utf8'))?.[1] ?? ''
     const defined = [...table.matchAll(/(\w+): \[([^\]]*)\]/g)].map(([, state, next]) => [state, next?.replaceAll("'", '')])
