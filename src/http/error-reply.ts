@@ -1,5 +1,5 @@
 import http from 'node:http'
-import { isHttp2 } from './response-head.ts'
+import { isGone, isHttp2 } from './response-head.ts'
 import type { TenantryError } from '../errors.ts'
 
 /** What a client may read about each status: never more than the code says, no path and no stack. */
@@ -51,6 +51,7 @@ export function errorReply(error: TenantryError, accept: string | null | undefin
  * that the client sees a truncated answer and not a complete one.
  */
 export function replyWithError(req: http.IncomingMessage, res: http.ServerResponse, error: TenantryError): void {
+  if (isGone(res)) return
   if (res.headersSent) {
     destroyResponse(res)
     return

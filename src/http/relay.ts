@@ -6,7 +6,7 @@ import { connectionNumber, streamNumber, unbind, unwatchClose, watchClose } from
 import { destroyResponse, replyWithError } from './error-reply.ts'
 import { asHttp1, joinTrailers } from './http2-front.ts'
 import { Relayed } from './relayed.ts'
-import { fieldsOf, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
+import { fieldsOf, isGone, isHttp2, readResponseHead, writeResponseHead } from './response-head.ts'
 import { countUnread } from './unread-answers.ts'
 import { endWhole } from './whole-answer.ts'
 import http from 'node:http'
@@ -126,6 +126,10 @@ export class Relay extends Relayed implements CloseWatcher {
 
   protected begin(head: ResponseHead): boolean {
     this.#continued()
+    if (isGone(this.#res)) {
+      this.clientLeft()
+      return false
+    }
     if (this.#res.headersSent) {
       this.#answeredElsewhere()
       return false

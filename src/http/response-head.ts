@@ -141,6 +141,11 @@ export function isHttp2(res: http.ServerResponse): boolean {
   return res.req.httpVersionMajor === 2 && (res as unknown as Http2ServerResponse).stream !== undefined
 }
 
+/** A stream of HTTP/2 that was reset, also before it says so: Node 20.19 throws where a head is written to one. */
+export function isGone(res: http.ServerResponse): boolean {
+  return isHttp2(res) && (res as unknown as Http2ServerResponse).stream.closed
+}
+
 function writeMerged(res: http.ServerResponse, fields: readonly string[]): void {
   const merged = new Map<string, { name: string; values: string[] }>()
   for (let at = 0; at < fields.length; at += 2) {

@@ -329,3 +329,24 @@ test('early hints with several links reach the client', async (t) => {
     stream.end(undefined)
     assert.match(await answer, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload, <\/b\.css>; rel=preload\r\n/)
   })
+
+for (const what of ['head', 'failure'] as const) {
+  test(`a ${what} for a stream of HTTP/2 that was just reset is for nobody, and nobody is blamed for it`, async (t) => {
+    let over: http2.ServerHttp2Stream | undefined
+    const harness = await startRelay(t, {}, (_req, res) => { over = (res as unknown as http2.Http2ServerResponse).stream })
+    const session = http2.connect(`http://127.0.0.1:${harness.http2Port}`)
+    t.after(() => session.destroy())
+    session.request({ ':path': '/' }).on('error', () => {})
+    const { stream } = await request(harness)
+    // What comes in between the reset of a stream and its 'close'.
+    const receive = harness.front.receive.bind(harness.front)
+    harness.front.receive = (batch) => {
+      over?.close(http2.constants.NGHTTP2_CANCEL)
+      if (what === 'head') receive(batch)
+      else harness.front.close(new TenantryError('ERR_CONTEXT_EXITED', 'on purpose'))
+    }
+    stream.head('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n', 0)
+    await until(() => harness.released.length > 0)
+    assert.deepEqual(harness.terminated, [])
+  })
+}
