@@ -1,4 +1,6 @@
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ownCode, permissionFlag } from './permission.ts'
 import type { SpawnOptions } from 'node:child_process'
@@ -46,12 +48,14 @@ export function spawnArguments(command: DaemonCommand): [file: string, args: str
 let found: string | false | undefined
 
 /**
- * util-linux's setpriv, where it is: with it the kernel kills a daemon when its front dies, however it dies. Without
+ * The path of util-linux's setpriv, where it is (a daemon's own PATH may not name it): with it the kernel kills a daemon when its front dies, however it dies. Without
  * it a daemon ends itself when its control socket closes, which one that spins on its main thread does not see.
  */
 function deathSignal(): string | undefined {
   if (process.platform !== 'linux') return undefined
-  found ??= spawnSync('setpriv', ['--pdeathsig=KILL', 'true']).status === 0 ? 'setpriv' : false
+  found ??= (process.env['PATH'] ?? '').split(path.delimiter)
+    .map((folder) => path.resolve(folder, 'setpriv'))
+    .find((file) => existsSync(file) && spawnSync(file, ['--pdeathsig=KILL', 'true']).status === 0) ?? false
   return found === false ? undefined : found
 }
 

@@ -1,8 +1,25 @@
+import type { Clock } from '../clock.ts'
 import { SocketCarrier } from '../wire/socket-carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
 import type { FrontAddress } from '../wire/boot-request.ts'
 import type { Door } from './door.ts'
 import type { Vessel, VesselListener } from './vessel.ts'
+
+/**
+ * How long the relay of a context that is gone is still read: what it sent lies in the socket already. One that stays
+ * open was handed to another process; milliseconds.
+ */
+const LAST_WORDS = 1000
+
+/** What a vessel tells its daemon. */
+export interface VesselKeeper {
+  readonly clock: Clock
+  readonly door: Door
+  /** Its context is to end. */
+  end(): void
+  /** Its relay broke off, though nothing says that its context has ended. */
+  lost(): void
+}
 
 /** A context in a daemon: its relay comes in at the door, the rest over the daemon's control socket. */
 export class DaemonVessel implements Vessel {
@@ -12,21 +29,20 @@ export class DaemonVessel implements Vessel {
   readonly address: FrontAddress
   readonly isMain: boolean
   readonly listener: VesselListener
-  readonly #door: Door
-  readonly #endContext: () => void
+  readonly #keeper: VesselKeeper
   #cpu = 0
   /** How it ended, once its daemon has said so. */
   #exit: { readonly code: number | null; readonly crash: Error | undefined } | undefined
   #over = false
   #relay: 'awaited' | 'open' | 'closed' = 'awaited'
+  #stopListening: () => void = () => {}
 
-  constructor(listener: VesselListener, door: Door, isMain: boolean, endContext: () => void) {
+  constructor(listener: VesselListener, isMain: boolean, keeper: VesselKeeper) {
     this.listener = listener
     this.isMain = isMain
-    this.#door = door
-    this.#endContext = endContext
+    this.#keeper = keeper
     this.carrier = new SocketCarrier((batch) => listener.onBatch(batch), () => this.#onRelayClosed())
-    this.address = door.expect((socket, first) => {
+    this.address = keeper.door.expect((socket, first) => {
       this.#relay = 'open'
       this.carrier.attach(socket, first)
     })
@@ -41,7 +57,7 @@ export class DaemonVessel implements Vessel {
   }
 
   end(): void {
-    this.#endContext()
+    this.#keeper.end()
   }
 
   /** False for what is no scoreboard. */
@@ -53,14 +69,15 @@ export class DaemonVessel implements Vessel {
   /** Its daemon says that it is gone; what it sent before may still lie in the socket. */
   exited(code: number | null, crash: Error | undefined): void {
     this.#exit = { code, crash }
-    this.#door.forget(this.address)
+    this.#keeper.door.forget(this.address)
     if (this.#relay !== 'open') this.#finish()
+    else this.#stopListening = this.#keeper.clock.after(LAST_WORDS, () => this.carrier.close())
   }
 
   #onRelayClosed(): void {
     this.#relay = 'closed'
-    // A context that lost its front is of no use.
-    if (this.#exit === undefined) this.#endContext()
+    this.#stopListening()
+    if (this.#exit === undefined) this.#keeper.lost()
     else this.#finish()
   }
 

@@ -6,10 +6,9 @@ import { Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
 import { readErrorRecord, restoreError } from '../wire/error-record.ts'
 import { spawnArguments } from './daemon-command.ts'
 import { DaemonVessel } from './daemon-vessel.ts'
-import { splitLines } from './output.ts'
+import { MAX_LINE, splitLines } from './output.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
-import type { Readable } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { EndReason, EventPayloads } from '../events.ts'
 import type { Transitions } from '../state.ts'
@@ -56,6 +55,15 @@ export interface DaemonEnd {
 /** How often its heartbeat is looked at; milliseconds. */
 const WATCH_INTERVAL = 500
 
+/**
+ * Bytes that are read of its output and of its control socket in one interval; the rest waits. A flood is then the
+ * daemon's own affair: a pipe that is full holds its writer, a socket that is full makes it drop lines.
+ */
+const MOST_READ = 1024 * 1024
+
+/** How long its streams may stay open when it is gone, and it when its control socket is closed; milliseconds. */
+const LAST_WORDS = 1000
+
 /** Numbers of contexts, never used twice: a late word about one does not meet its successor. */
 let nextContext = 1
 
@@ -73,6 +81,9 @@ export class Daemon {
     publish('tenantry:daemon:state', { ...this.#names(), from, to, reason: this.#ending?.reason, ...this.#end })
   })
   readonly #child: ChildProcess
+  /** What is read of it: output, and the control socket. */
+  readonly #streams: readonly Socket[]
+  #unread: number[] = []
   readonly #link: ControlLink
   readonly #vessels = new Map<number, DaemonVessel>()
   readonly #stopWatch: () => void
@@ -88,6 +99,7 @@ export class Daemon {
   constructor(settings: DaemonSettings) {
     this.#settings = settings
     const { clock, command, processGroup } = settings
+    this.#child = spawnDaemon(command)
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve
       this.#rejectReady = reject
@@ -97,17 +109,23 @@ export class Daemon {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
-    this.#child = spawn(...spawnArguments(command))
-    this.#child.on('error', (error) => this.#onGone(null, null, error))
+    this.#child.on('error', (error) => {
+      // Also told of a signal that could not be sent.
+      if (this.pid === undefined) this.#onGone(null, null, error)
+    })
     this.#child.once('exit', (code, signal) => this.#onGone(code, signal, undefined))
-    for (const name of ['stdout', 'stderr'] as const) {
-      const stream = this.#child[name] as Readable
-      splitLines(stream, (line) => this.#onLine(name, line))
-      ;(stream as Socket).unref?.()
-    }
-    this.#link = new ControlLink(this.#child.stdio[3] as Socket, (message) => this.#onMessage(message), () => {})
+    const [stdout, stderr, control] = (this.#streams = this.#child.stdio.slice(1) as [Socket, Socket, Socket])
+    splitLines(stdout, (line) => this.#onLine('stdout', line))
+    splitLines(stderr, (line) => this.#onLine('stderr', line))
+    this.#link = new ControlLink(control, (message) => this.#onMessage(message), () => {
+      // A dying daemon closes it, too, and then says better how it died.
+      clock.after(LAST_WORDS, () => this.kill('protocol'))
+    })
     this.#link.post([Control.SETUP, { name: processGroup, umask: command.umask }])
-    this.#link.unref()
+    this.#streams.forEach((stream, index) => {
+      stream.on('data', (chunk: Buffer) => this.#countRead(stream, index, chunk.byteLength))
+      stream.unref()
+    })
     this.#child.unref()
     this.#lastWord = this.#looked = clock.now()
     this.#stopWatch = clock.every(WATCH_INTERVAL, () => this.#watch())
@@ -123,14 +141,20 @@ export class Daemon {
 
   /** Starts a context in it; what comes of that, `listener` hears. */
   open(spec: ContextSpec, listener: VesselListener): Vessel {
-    const { door, nice, processGroup } = this.#settings
+    const { clock, door, nice, processGroup } = this.#settings
     if (this.#state.is('ending', 'exited')) {
       throw new TenantryError('ERR_CONTEXT_EXITED', `The daemon of '${processGroup}' is ${this.state}`, { label: spec.label })
     }
     const id = nextContext++
-    const vessel = new DaemonVessel(listener, door, isOnMain(spec), () => this.#endContext(id))
+    const isMain = isOnMain(spec)
+    const vessel = new DaemonVessel(listener, isMain, {
+      clock, door,
+      // The application on its main thread ends only with the process.
+      end: () => (isMain ? this.end('admin') : this.#link.post([Control.END, id])),
+      lost: () => this.#onLost(id, isMain),
+    })
     this.#vessels.set(id, vessel)
-    this.#link.post([Control.START, id, spec, vessel.address, nice, isOnMain(spec)])
+    this.#link.post([Control.START, id, spec, vessel.address, nice, isMain])
     return vessel
   }
 
@@ -138,6 +162,7 @@ export class Daemon {
   end(reason: EndReason): void {
     if (!this.#begin(reason)) return
     this.#link.post([Control.EXIT])
+    this.#stopKill()
     this.#stopKill = this.#settings.clock.after(this.#settings.terminateTimeout, () => this.#child.kill('SIGKILL'))
   }
 
@@ -154,10 +179,20 @@ export class Daemon {
     return true
   }
 
-  #endContext(id: number): void {
-    // The application on its main thread ends only with the process.
-    if (this.#vessels.get(id)?.isMain === true) this.end('admin')
-    else this.#link.post([Control.END, id])
+  /** A context without a relay is of no use. Most often it is dying already: how, is heard on the control socket. */
+  #onLost(id: number, isMain: boolean): void {
+    const { clock, terminateTimeout } = this.#settings
+    this.#link.post(isMain ? [Control.EXIT] : [Control.END, id])
+    clock.after(terminateTimeout, () => {
+      if (isMain) this.kill('crash')
+      // Neither ended nor reachable: that breaks the protocol.
+      else this.#vessels.get(id)?.listener.onBatch(undefined)
+    })
+  }
+
+  #countRead(stream: Socket, index: number, bytes: number): void {
+    this.#unread[index] = (this.#unread[index] ?? 0) + bytes
+    if ((this.#unread[index] as number) > MOST_READ) stream.pause()
   }
 
   /** Every word of it is hostile: its tenants could write to the same socket. */
@@ -175,7 +210,7 @@ export class Daemon {
         this.#resolveReady()
         return true
       case Control.LINE:
-        if ((second !== 'stdout' && second !== 'stderr') || typeof third !== 'string') return false
+        if ((second !== 'stdout' && second !== 'stderr') || typeof third !== 'string' || third.length > MAX_LINE) return false
         this.#vessels.get(first as number)?.listener.onLine(second, third)
         return true
       case Control.EXITED: {
@@ -215,6 +250,8 @@ export class Daemon {
   /** Time in which the front itself stood still proves nothing. */
   #watch(): void {
     const { clock, startupTimeout, deadlockTimeout } = this.#settings
+    this.#unread = []
+    for (const stream of this.#streams) stream.resume()
     const now = clock.now()
     const slept = now - this.#looked - 2 * WATCH_INTERVAL
     if (slept > 0) this.#lastWord += slept
@@ -233,6 +270,8 @@ export class Daemon {
     this.#ending ??= { reason }
     this.#end = { exitCode, signal, error }
     this.#link.close()
+    // What it started may hold the other ends for ever.
+    this.#settings.clock.after(LAST_WORDS, () => this.#streams.forEach((stream) => stream.destroy()))
     const how = error?.message ?? (signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`)
     const why = wasTold ? `was ended: ${reason}` : how
     const gone = (): TenantryError => {
@@ -249,6 +288,14 @@ export class Daemon {
   #names(): { processGroup: string; pid: number | undefined } {
     return { processGroup: this.#settings.processGroup, pid: this.pid }
   }
+}
+
+function spawnDaemon(command: DaemonCommand): ChildProcess {
+  const child = spawn(...spawnArguments(command))
+  // At the limit of descriptors there are no pipes, and what comes is an event.
+  if ((child.stdio as unknown) !== undefined) return child
+  child.on('error', () => {})
+  throw new Error('the process is at its limit of descriptors')
 }
 
 /** `%{GLOBAL}` has the empty name, which nothing that a request says can give. */

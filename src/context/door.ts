@@ -24,31 +24,21 @@ export type Welcome = (socket: net.Socket, first: Buffer) => void
  * connects names a token, which is known to one context and good for once.
  */
 export class Door {
-  readonly #server: net.Server
   readonly #clock: Clock
-  readonly #path: string
-  readonly #folder: string | undefined
   readonly #expected = new Map<string, Welcome>()
-  #strangers = 0
+  /** Those who have not said who they are, in the order in which they came. */
+  readonly #strangers = new Set<net.Socket>()
+  #server: net.Server | undefined
+  #path = ''
+  #folder: string | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
-    if (process.platform === 'win32') {
-      this.#path = `\\\\.\\pipe\\tenantry-${process.pid}-${randomBytes(8).toString('hex')}`
-    } else {
-      const base = tmpdir().length < MAX_PATH - 40 ? tmpdir() : '/tmp'
-      this.#folder = mkdtempSync(path.join(base, 'tenantry-'))
-      // A daemon of another user has to reach it. Its name cannot be listed or guessed, and the token decides.
-      chmodSync(this.#folder, 0o711)
-      this.#path = path.join(this.#folder, 'door')
-    }
-    this.#server = net.createServer((socket) => this.#meet(socket))
-    this.#server.listen({ path: this.#path, writableAll: true, readableAll: true })
-    this.#server.unref()
   }
 
-  /** Announces one context. */
+  /** Announces one context; the first one opens the door. */
   expect(welcome: Welcome): FrontAddress {
+    this.#server ??= this.#open()
     const token = randomBytes(32).toString('base64url')
     this.#expected.set(token, welcome)
     return { path: this.#path, token }
@@ -60,21 +50,41 @@ export class Door {
   }
 
   close(): void {
-    this.#server.close()
+    for (const stranger of this.#strangers) stranger.destroy()
+    this.#expected.clear()
+    this.#server?.close()
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #open(): net.Server {
+    if (process.platform === 'win32') {
+      this.#path = `\\\\.\\pipe\\tenantry-${process.pid}-${randomBytes(8).toString('hex')}`
+    } else {
+      const base = tmpdir().length < MAX_PATH - 40 ? tmpdir() : '/tmp'
+      this.#folder = mkdtempSync(path.join(base, 'tenantry-'))
+      // A daemon of another user has to reach it. Whoever else finds it has no token.
+      chmodSync(this.#folder, 0o711)
+      this.#path = path.join(this.#folder, 'door')
+    }
+    const server = net.createServer((socket) => this.#meet(socket))
+    // Without descriptors a connection cannot be accepted: its context does not start, and says so.
+    server.on('error', () => {})
+    // `exclusive`: in a worker of node:cluster, too, the door is this process's own.
+    server.listen({ path: this.#path, writableAll: true, readableAll: true, exclusive: true })
+    server.unref()
+    return server
   }
 
   #meet(socket: net.Socket): void {
     socket.on('error', () => {})
-    if (this.#strangers >= MAX_STRANGERS) {
-      socket.destroy()
-      return
-    }
-    this.#strangers++
+    // The oldest goes, and not the newcomer: who keeps the door full of silence keeps no context out.
+    const [oldest] = this.#strangers
+    if (this.#strangers.size >= MAX_STRANGERS) oldest?.destroy()
+    this.#strangers.add(socket)
     const stop = this.#clock.after(GREETING_TIMEOUT, () => socket.destroy())
     let said: Buffer = Buffer.alloc(0)
     const leave = (): void => {
-      this.#strangers--
+      this.#strangers.delete(socket)
       stop()
     }
     const read = (chunk: Buffer): void => {

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Worker } from 'node:worker_threads'
 
 /** The longest line of a tenant's output that is kept whole; the rest becomes the next line. */
-const MAX_LINE = 8 * 1024
+export const MAX_LINE: number = 8 * 1024
 
 /**
  * Takes a thread's stdout and stderr away from the process's own (Node pipes

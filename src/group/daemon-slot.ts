@@ -2,13 +2,16 @@ import { TenantryError } from '../errors.ts'
 import { backOff } from './backoff.ts'
 import { Groups } from './groups.ts'
 import type { Context, ContextSpec } from '../context/context.ts'
-import type { Daemon } from '../context/daemon.ts'
+import type { Daemon, DaemonEnd } from '../context/daemon.ts'
 import type { EndReason } from '../events.ts'
 import type { GroupsOptions } from './groups-options.ts'
 import type { GroupTarget } from './lease.ts'
 
 /** A daemon that lived for so long did not fail: the next one starts at once. Milliseconds. */
-const PROVEN = 10_000
+export const PROVEN = 10_000
+
+/** Ends that the next daemon may meet as well. */
+const FAILURES: ReadonlySet<EndReason> = new Set(['crash', 'exit', 'startup', 'protocol', 'deadlock', 'memory', 'cpu'])
 
 /** What a slot needs of the house. */
 export interface SlotHost {
@@ -24,16 +27,22 @@ export interface SlotHost {
  */
 export class DaemonSlot {
   readonly groups: Groups
-  readonly startedAt: number
+  /** Of its daemon; of the slot where it has had none. */
+  startedAt: number
   /** Leases that are out and requests that wait; kept up by the group that has several slots. */
   load = 0
-  /** Requests that it was given. */
+  /** Requests that its daemon was given. */
   requests = 0
   usedAt: number
+  /** A replacement that failed is not tried again before. */
+  replaceAt = 0
   readonly #host: SlotHost
   #daemon: Daemon | undefined
+  /** With those that end while the next one is there already. */
+  readonly #alive = new Set<Daemon>()
   #failures = 0
   #retryAt = 0
+  #stopRetry: () => void = () => {}
 
   constructor(host: SlotHost) {
     this.#host = host
@@ -56,21 +65,31 @@ export class DaemonSlot {
     await this.#living().ready
   }
 
-  /** Has the groups of these targets started, as far as they can be, before anybody asks for them. */
-  async warm(targets: readonly GroupTarget[]): Promise<void> {
-    await Promise.allSettled(targets.map(async (target) => (await this.groups.acquire(target)).release(false)))
+  /** Has the group of this target started before anybody asks for it. */
+  async warm(target: GroupTarget): Promise<void> {
+    const lease = await this.groups.acquire(target)
+    lease.release(false)
   }
 
   /** Ends the daemon; its groups are done. */
   async end(reason: EndReason): Promise<void> {
-    this.#daemon?.end(reason)
-    await this.#daemon?.ended
+    for (const daemon of this.#alive) daemon.end(reason)
+    await this.#gone()
+  }
+
+  /** As `end`, without waiting for what its groups still have. */
+  async kill(reason: EndReason): Promise<void> {
+    for (const daemon of this.#alive) daemon.kill(reason)
+    await this.#gone()
+  }
+
+  async #gone(): Promise<void> {
+    await Promise.all([...this.#alive].map(async ({ ended }) => await ended))
+    this.#stopRetry()
   }
 
   #living(): Daemon {
     if (this.#daemon !== undefined && !['ending', 'exited'].includes(this.#daemon.state)) return this.#daemon
-    const { clock, random = Math.random } = this.#host.groups
-    const bornAt = clock.now()
     let daemon: Daemon
     try {
       daemon = this.#host.openDaemon()
@@ -79,15 +98,26 @@ export class DaemonSlot {
       throw new TenantryError('ERR_START_FAILED', `No daemon could be started: ${why}`, { cause })
     }
     this.#daemon = daemon
-    void daemon.ended.then(({ reason }) => {
-      if (this.#daemon !== daemon) return
-      this.#daemon = undefined
-      const failed = ['crash', 'exit', 'startup', 'protocol', 'deadlock'].includes(reason)
-      this.#failures = failed && clock.now() - bornAt < PROVEN ? this.#failures + 1 : 0
-      // The first failure may be an accident: it costs those who wait nothing but the start.
-      this.#retryAt = clock.now() + backOff(this.#failures - 1, random())
-      clock.after(Math.max(0, this.#retryAt - clock.now()), () => this.groups.resume())
+    this.#alive.add(daemon)
+    this.requests = 0
+    const bornAt = (this.startedAt = this.#host.groups.clock.now())
+    void daemon.ended.then((end) => {
+      this.#alive.delete(daemon)
+      if (this.#daemon === daemon) this.#daemon = undefined
+      this.#onEnded(end, bornAt)
     })
     return daemon
+  }
+
+  #onEnded({ reason, exitCode }: DaemonEnd, bornAt: number): void {
+    const { clock, random = Math.random } = this.#host.groups
+    // Code 0 is an application on its main thread that finished.
+    const failed = FAILURES.has(reason) && exitCode !== 0
+    this.#failures = failed && clock.now() - bornAt < PROVEN ? this.#failures + 1 : 0
+    // The first failure may be an accident: it costs those who wait nothing but the start.
+    const wait = backOff(this.#failures - 1, random())
+    this.#retryAt = clock.now() + wait
+    this.#stopRetry()
+    this.#stopRetry = clock.after(wait, () => this.groups.resume())
   }
 }

@@ -296,8 +296,9 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     const wasServing = this.#state.is('serving')
     this.#context = undefined
     this.#inFlight = 0
-    // A daemon that died took us with it: nothing says that this application did wrong.
-    const isInnocent = error.code === 'ERR_DAEMON_EXITED'
+    // A daemon that died took us with it: nothing says that this application did wrong, but for one that is the
+    // daemon's own main thread and never came up.
+    const isInnocent = error.code === 'ERR_DAEMON_EXITED' && (wasServing || this.target.label !== '')
     if (!this.#hasServed && !isInnocent) {
       this.#failures++
       this.#retryAt = this.#host.clock.now() + backOff(this.#failures, this.#host.random())

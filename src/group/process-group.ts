@@ -1,8 +1,9 @@
 import { asTenantryError, TenantryError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { DaemonSlot } from './daemon-slot.ts'
+import { DaemonSlot, PROVEN } from './daemon-slot.ts'
 import { CountedLease } from './counted-lease.ts'
 import { mainTarget } from './main-target.ts'
+import type { Daemon } from '../context/daemon.ts'
 import type { EndReason } from '../events.ts'
 import type { CloseCount } from './group-stats.ts'
 import type { Groups } from './groups.ts'
@@ -37,6 +38,9 @@ const TICK = 500
 /** Past this many times its memory or CPU limit a daemon is killed instead of drained. */
 const HARD_FACTOR = 1.25
 
+/** After a replacement that failed; milliseconds. */
+const RETRY = 10_000
+
 /**
  * A named set of daemons. Inside each of them application groups live as they do
  * in the front's own process, under caps of their own.
@@ -47,7 +51,10 @@ export class ProcessGroup {
   readonly #slots: DaemonSlot[]
   /** Slots that were replaced and finish what they have. */
   readonly #leaving = new Set<DaemonSlot>()
-  readonly #replacing = new Set<DaemonSlot>()
+  /** Slots whose successor comes up. */
+  readonly #replacing = new Map<DaemonSlot, { readonly fresh: DaemonSlot; readonly done: Promise<void> }>()
+  /** Reloads under way: no daemon is replaced for its own sake meanwhile. */
+  #reloads = 0
   #stopTicking: () => void
   #closed = false
 
@@ -67,11 +74,11 @@ export class ProcessGroup {
   /** As that of Groups, in the daemon that has the least to do. */
   acquire(target: GroupTarget, who?: Waiting): Lease | Promise<Lease> {
     const slot = this.#slots.length === 1 ? (this.#slots[0] as DaemonSlot) : this.#leastBusy()
-    slot.requests++
     slot.usedAt = this.#settings.groups.clock.now()
-    const inside = target.label === '' ? mainTarget(target) : target
-    if (this.#slots.length === 1) return slot.groups.acquire(inside, who)
-    const lease = slot.groups.acquire(inside, who)
+    const lease = slot.groups.acquire(target.label === '' ? mainTarget(target) : target, who)
+    // Not before: a daemon that this starts counts from here.
+    slot.requests++
+    if (this.#slots.length === 1) return lease
     slot.load++
     if (!(lease instanceof Promise)) return new CountedLease(lease, slot)
     return lease.then(
@@ -90,29 +97,42 @@ export class ProcessGroup {
     })
   }
 
-  /** Every Groups of it, those that leave last. */
+  /** Every Groups of it: those that take requests, that are to, and that leave. */
   get groups(): readonly Groups[] {
-    return [...this.#slots, ...this.#leaving].map(({ groups }) => groups)
+    return this.#all().map(({ groups }) => groups)
   }
 
   /** Bytes that its daemons hold, as they last told. */
   get resident(): number {
-    return [...this.#slots, ...this.#leaving].reduce((sum, { daemon }) => sum + (daemon?.resident ?? 0), 0)
+    return this.#all().reduce((sum, { daemon }) => sum + (daemon?.resident ?? 0), 0)
+  }
+
+  #all(): readonly DaemonSlot[] {
+    return [...this.#slots, ...[...this.#replacing.values()].map(({ fresh }) => fresh), ...this.#leaving]
   }
 
   /** New contexts for the groups of that name or key; for `%{GLOBAL}`, which ends only with its process, a new daemon. */
   async reload(name: string, retarget?: (old: GroupTarget) => GroupTarget): Promise<boolean> {
-    const found = await Promise.all(this.#slots.map((slot) => this.#reloadIn(slot, name, retarget)))
-    return found.includes(true)
+    // What a daemon that is just coming up has read may be what there was before.
+    while (this.#replacing.size > 0) await Promise.allSettled([...this.#replacing.values()].map(({ done }) => done))
+    this.#reloads++
+    try {
+      const found = await Promise.all(this.#slots.map((slot) => this.#reloadIn(slot, name, retarget)))
+      return found.includes(true)
+    } finally {
+      this.#reloads--
+    }
   }
 
-  async #reloadIn(slot: DaemonSlot, name: string, retarget?: (old: GroupTarget) => GroupTarget): Promise<boolean> {
+  async #reloadIn(slot: DaemonSlot, name: string, retarget: (old: GroupTarget) => GroupTarget = (old) => old): Promise<boolean> {
     const named = slot.groups.targets().filter((target) => target.key === name || target.label === name)
-    if (named.some(({ label }) => label === '')) {
-      await this.#replace(slot, 'reload', (target) => (named.includes(target) && retarget ? mainTarget(retarget(target)) : target))
-      return true
-    }
-    return await slot.groups.reload(name, retarget)
+    if (!named.some(({ label }) => label === '')) return await slot.groups.reload(name, retarget)
+    await this.#replace(slot, 'reload', async (fresh) => {
+      // The old daemon goes on where the new code does not start.
+      for (const target of named) await fresh.warm(mainTarget(retarget(target)))
+      await warm(fresh, slot.groups.targets().filter((target) => !named.includes(target)))
+    })
+    return true
   }
 
   stats(): ProcessGroupStats {
@@ -140,7 +160,7 @@ export class ProcessGroup {
   async close(deadline: number): Promise<CloseCount> {
     this.#closed = true
     this.#stopTicking()
-    const counts = await Promise.all([...this.#slots, ...this.#leaving].map(async (slot) => {
+    const counts = await Promise.all(this.#all().map(async (slot) => {
       const count = await slot.groups.close(deadline)
       await slot.end('shutdown')
       // What could not be ended went with its process.
@@ -152,41 +172,52 @@ export class ProcessGroup {
   async destroy(error: TenantryError): Promise<void> {
     this.#closed = true
     this.#stopTicking()
-    await Promise.all([...this.#slots, ...this.#leaving].map(async (slot) => {
-      slot.daemon?.kill('shutdown')
+    await Promise.all(this.#all().map(async (slot) => {
+      const gone = slot.kill('shutdown')
       await slot.groups.destroy(error)
+      await gone
     }))
   }
 
   #look(): void {
+    for (const slot of this.#all()) {
+      const { daemon } = slot
+      const hard = daemon && this.#excess(daemon, HARD_FACTOR)
+      // Who waits for it has the next one started.
+      if (hard !== undefined && daemon?.state === 'serving') daemon.kill(hard)
+    }
     for (const slot of this.#slots) {
       const reason = this.#fault(slot)
       if (reason === 'inactivity') this.#retire(slot)
-      else if (reason !== undefined) this.#replace(slot, reason).catch((error: unknown) => this.#warn('could not be replaced', error))
+      else if (reason !== undefined) this.#renew(slot, reason)
     }
     for (const slot of this.#leaving) if (slot.groups.stats().queued === 0) this.#finish(slot)
+  }
+
+  /** What a daemon has too much of. */
+  #excess({ resident, cpu }: Daemon, factor: number): EndReason | undefined {
+    const { memoryLimit, cpuTimeLimit } = this.#settings.limits
+    if (memoryLimit > 0 && resident > memoryLimit * factor) return 'memory'
+    return cpuTimeLimit > 0 && cpu > cpuTimeLimit * factor ? 'cpu' : undefined
   }
 
   /** Why a daemon should go now. */
   #fault(slot: DaemonSlot): EndReason | undefined {
     const { daemon } = slot
-    if (daemon === undefined || this.#replacing.has(slot)) return undefined
     const { limits, groups: { clock, maxZombies } } = this.#settings
     const now = clock.now()
     const { zombies, inFlight, queued } = slot.groups.stats()
-    if (limits.memoryLimit > 0 && daemon.resident > limits.memoryLimit) {
-      if (daemon.resident > limits.memoryLimit * HARD_FACTOR) daemon.kill('memory')
-      return 'memory'
-    }
-    if (limits.cpuTimeLimit > 0 && daemon.cpu > limits.cpuTimeLimit) {
-      if (daemon.cpu > limits.cpuTimeLimit * HARD_FACTOR) daemon.kill('cpu')
-      return 'cpu'
-    }
+    // What is at work is in use, however long ago it was asked.
+    if (inFlight > 0 || queued > 0) slot.usedAt = now
+    if (daemon?.state !== 'serving' || this.#replacing.has(slot) || this.#reloads > 0 || now < slot.replaceAt) return undefined
+    const age = now - slot.startedAt
+    // Sooner the next one would have too much as well.
+    const excess = age < PROVEN ? undefined : this.#excess(daemon, 1)
+    if (excess !== undefined) return excess
     if (zombies > maxZombies) return 'deadlock'
     if (limits.maxRequests > 0 && slot.requests >= limits.maxRequests) return 'requests'
-    if (limits.maxAge > 0 && now - slot.startedAt >= limits.maxAge) return 'age'
-    const idle = inFlight === 0 && queued === 0 && now - slot.usedAt >= limits.idleTimeout
-    return limits.idleTimeout > 0 && idle ? 'inactivity' : undefined
+    if (limits.maxAge > 0 && age >= limits.maxAge) return 'age'
+    return limits.idleTimeout > 0 && now - slot.usedAt >= limits.idleTimeout ? 'inactivity' : undefined
   }
 
   /** Nobody asks for it: the next request starts another daemon. */
@@ -195,23 +226,37 @@ export class ProcessGroup {
     this.#leave(slot, 'inactivity')
   }
 
-  /** The new daemon first, with the groups that are in use; then the switch; then the old one finishes and ends. */
-  async #replace(slot: DaemonSlot, reason: EndReason, retarget = (target: GroupTarget): GroupTarget => target): Promise<void> {
-    if (this.#replacing.has(slot)) return
-    this.#replacing.add(slot)
+  #renew(slot: DaemonSlot, reason: EndReason): void {
+    this.#replace(slot, reason, async (fresh) => await warm(fresh, slot.groups.targets())).catch((error: unknown) => {
+      slot.replaceAt = this.#settings.groups.clock.now() + RETRY
+      this.#warn('could not be replaced', error)
+    })
+  }
+
+  /** The new daemon first; then what `prepare` has it start; then the switch; then the old one finishes and ends. */
+  async #replace(slot: DaemonSlot, reason: EndReason, prepare: (fresh: DaemonSlot) => Promise<void>): Promise<void> {
     const fresh = new DaemonSlot(this.#settings)
+    const done = this.#bringUp(fresh, prepare)
+    this.#replacing.set(slot, { fresh, done })
     try {
-      await fresh.start()
-      await fresh.warm(slot.groups.targets().map(retarget))
-      if (this.#closed) throw new TenantryError('ERR_DRAINING', 'The server is closing')
+      await done
       this.#slots[this.#slots.indexOf(slot)] = fresh
       this.#leave(slot, reason)
-    } catch (error) {
-      await fresh.groups.destroy()
-      await fresh.end('startup')
-      throw error
     } finally {
       this.#replacing.delete(slot)
+    }
+  }
+
+  async #bringUp(fresh: DaemonSlot, prepare: (fresh: DaemonSlot) => Promise<void>): Promise<void> {
+    try {
+      await fresh.start()
+      await prepare(fresh)
+      if (this.#closed) throw new TenantryError('ERR_DRAINING', 'The server is closing')
+    } catch (error) {
+      const gone = fresh.kill('startup')
+      await fresh.groups.destroy()
+      await gone
+      throw error
     }
   }
 
@@ -239,6 +284,11 @@ export class ProcessGroup {
     const { message } = asTenantryError(thrown, 'ERR_STATE', String(thrown))
     publish('tenantry:warning', { message: `A daemon of the process group '${this.name}' ${what}: ${message}` })
   }
+}
+
+/** As far as they can be started. */
+async function warm(slot: DaemonSlot, targets: readonly GroupTarget[]): Promise<void> {
+  await Promise.allSettled(targets.map(async (target) => await slot.warm(target)))
 }
 
 function sum(counts: readonly CloseCount[]): CloseCount {

@@ -14,6 +14,9 @@ const HEADER = 8
 /** The longest message that is read. Senders part what is longer; the largest single frame is a tenth of it. */
 export const MAX_MESSAGE: number = 8 * 1024 * 1024
 
+/** A chunk below so many bytes costs more than it holds. */
+const SMALL = 4096
+
 /** A message as buffers to write one after another. `elements` belongs to the encoder from now on. */
 export function encode(elements: unknown[]): Buffer[] {
   const places: number[] = []
@@ -55,9 +58,20 @@ export class MessageReader {
 
   push(chunk: Buffer): void {
     if (this.#state === 'broken') return
-    this.#chunks.push(chunk)
     this.#size += chunk.byteLength
+    this.#keep(chunk)
     if (this.#state === 'reading') this.#read()
+  }
+
+  /** Joined with the small ones before it, as digits carry: a message that comes byte by byte holds its bytes and no more. */
+  #keep(chunk: Buffer): void {
+    let joined = chunk
+    for (let last = this.#chunks.at(-1); last !== undefined && joined.byteLength < SMALL; last = this.#chunks.at(-1)) {
+      if (last.byteLength > joined.byteLength) break
+      this.#chunks.pop()
+      joined = Buffer.concat([last, joined])
+    }
+    this.#chunks.push(joined)
   }
 
   #read(): void {
