@@ -16,6 +16,7 @@ export interface DefaultCaps {
   readonly maxStarting: number
   readonly maxStarts: number
   readonly maxMemory: number
+  readonly maxConnections: number
 }
 
 const MB = 1024 ** 2
@@ -25,6 +26,12 @@ const CONTEXT_MEMORY = 48 * MB
 
 /** An empty context holds 4 or 5 descriptors. */
 const CONTEXT_DESCRIPTORS = 5
+
+/** A connection of HTTP/1 that has served a request and waits for the next: 14 KiB measured. */
+const CONNECTION_MEMORY = 16 * 1024
+
+/** Of the descriptors that contexts leave over; the rest is for files, and for the applications' own connections. */
+const CONNECTION_SHARE = 0.75
 
 /** What POSIX systems have always allowed, where the limit cannot be read. */
 const SAFE_DESCRIPTORS = 1024
@@ -52,6 +59,16 @@ export function defaultCaps(machine: Machine): DefaultCaps {
     // but a full house must be able to come back within a minute.
     maxStarts: Math.max(120, maxContexts),
     // Past it the system begins to swap, or its killer comes: the rest is for others and for what grows between two looks.
+    // Past it, accept() fails, and so does whatever else opens a file.
+    maxConnections: Math.max(
+      16,
+      Math.floor(
+        Math.min(
+          (machine.descriptors - maxContexts * CONTEXT_DESCRIPTORS) * CONNECTION_SHARE,
+          machine.memory / 4 / CONNECTION_MEMORY,
+        ),
+      ),
+    ),
     maxMemory: Math.max(64, Math.floor((machine.memory * MEMORY_SHARE) / MB)) * MB,
   }
 }

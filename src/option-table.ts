@@ -123,6 +123,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     doc: 'Resident memory of the server and its daemons; past it idle groups are ended, and nothing is started.',
     reason: 'the sum of many contexts within their limits must not wake the killer of the system',
   }),
+  maxConnections: count(0, ({ maxConnections }) => maxConnections, 'from descriptors and memory', {
+    doc: 'The most connections of one server that runtime.listen() or the command has opened; one more is closed at once. 0 is off.',
+    reason: 'three quarters of the descriptors that contexts do not need, and a quarter of the memory at 16kb for each',
+  }),
   maxInFlight: count(1, () => 1024, '1024', {
     doc: 'The most requests that one group works on at once.',
     reason: 'far above a busy application, far below what one host needs to exhaust the server',
@@ -198,6 +202,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
   bodyMaxTimeout: maxTimeout('bodyTimeout', 'bodyMinRate', () => 0, '0 (off)', {
     doc: 'How long the body of a request may take at most, however fast it comes.',
     reason: 'as mod_wsgi-express; a large upload is not a slow one',
+  }),
+  sendTimeout: duration('60s', '0 is off', {
+    doc: 'How long a client may take nothing of an answer that waits for it, between two writes.',
+    reason: 'as send_timeout of nginx; nobody is still there who takes not one byte in a minute',
   }),
   bodyLimit: size(() => 0, '0 (off)', 0, {
     doc: 'The largest request body.',

@@ -61,6 +61,8 @@ export interface ResolvedOptions {
   readonly maxZombies: number
   /** Resident memory of the server and its daemons; past it idle groups are ended, and nothing is started. */
   readonly maxMemory: number
+  /** The most connections of one server that runtime.listen() or the command has opened; one more is closed at once. 0 is off. */
+  readonly maxConnections: number
   /** The most requests that one group works on at once. */
   readonly maxInFlight: number
   /** The most requests that wait for one group. */
@@ -99,6 +101,8 @@ export interface ResolvedOptions {
   readonly bodyMinRate: number
   /** How long the body of a request may take at most, however fast it comes. */
   readonly bodyMaxTimeout: number
+  /** How long a client may take nothing of an answer that waits for it, between two writes. */
+  readonly sendTimeout: number
   /** The largest request body. */
   readonly bodyLimit: number
   /** Bytes of bodies that one group holds in the front, besides 64kb for each request; also of answers that nobody reads. */
@@ -127,6 +131,7 @@ type DurationName =
   | 'headerMaxTimeout'
   | 'bodyTimeout'
   | 'bodyMaxTimeout'
+  | 'sendTimeout'
 
 type Accepted<N extends OptionName> = N extends DurationName
   ? Duration

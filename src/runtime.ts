@@ -10,6 +10,7 @@ import { HeadDeadlines } from './http/head-deadlines.ts'
 import { keepsKey } from './http/resolve.ts'
 import { listen } from './http/server.ts'
 import { ServerEnd } from './http/server-end.ts'
+import { SendDeadlines } from './http/send-deadlines.ts'
 import { Sweep } from './http/sweep.ts'
 import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
@@ -159,17 +160,18 @@ class TenantRuntime implements Runtime {
     this.#resolver = openResolver(this.#directory, options)
     this.#houses = openHouses(options)
     this.#groups = this.#houses.groups
-    const reads = new Sweep(systemClock)
+    const sweep = new Sweep(systemClock)
     this.#heads = new HeadDeadlines(
       { timeout: options.headerTimeout, maxTimeout: options.headerMaxTimeout, minRate: options.headerMinRate },
-      reads,
+      sweep,
     )
     this.#dispatcher = new Dispatcher({
       bodies: new BodyDeadlines(
         { timeout: options.bodyTimeout, maxTimeout: options.bodyMaxTimeout, minRate: options.bodyMinRate },
-        reads,
+        sweep,
       ),
       clock: systemClock,
+      sends: new SendDeadlines(options.sendTimeout, sweep),
       groups: this.#groups,
       trust: (peer, rawHeaders) => this.#trust(peer, rawHeaders),
       resolver: () => this.#resolver,
@@ -217,7 +219,7 @@ class TenantRuntime implements Runtime {
 
   async listen(options: ListenOptions = {}): Promise<Server> {
     await this.start()
-    const server = await listen(this.#dispatcher, this.#heads, options)
+    const server = await listen(this.#dispatcher, this.#heads, this.#options.maxConnections, options)
     const end = new ServerEnd(server, systemClock)
     this.#servers.add(end)
     server.once('close', () => this.#servers.delete(end))

@@ -23,7 +23,13 @@ test('a small machine gets a small memory limit, and can still replace one conte
     maxStarting: 2,
     maxStarts: 120,
     maxMemory: 102 * MB,
+    maxConnections: 40,
   })
+})
+
+test('connections get what contexts leave of the descriptors, and no more than a quarter of the memory', () => {
+  assert.equal(defaultCaps({ memory: 256 * GB, descriptors: 1024, cores: 32 }).maxConnections, 385)
+  assert.equal(defaultCaps({ memory: 2 * GB, descriptors: Number.MAX_SAFE_INTEGER, cores: 2 }).maxConnections, 32_768)
 })
 
 test('every machine gets whole caps that leave half of it free', () => {
@@ -38,6 +44,7 @@ test('every machine gets whole caps that leave half of it free', () => {
       assert.ok(Object.values(caps).every((cap) => Number.isSafeInteger(cap) && cap > 0))
       assert.ok(caps.maxContexts === 2 || caps.maxContexts * 5 <= machine.descriptors / 2)
       assert.ok(caps.maxContexts === 2 || caps.maxContexts * 48 * MB <= machine.memory / 2)
+      assert.ok(caps.maxConnections === 16 || caps.maxConnections + caps.maxContexts * 5 <= machine.descriptors)
       assert.ok(caps.maxContexts <= 512 && caps.maxStarts >= caps.maxContexts)
     }),
   )

@@ -7,7 +7,7 @@ import type { DefaultCaps } from '../src/machine.ts'
 import { checkTable, optionRows, processGroupRows, typeComments } from './options-page.ts'
 
 const MB = 1024 ** 2
-const CAPS: DefaultCaps = { maxContexts: 100, memoryLimit: 256 * MB, maxStarting: 3, maxStarts: 120, maxMemory: 800 * MB }
+const CAPS: DefaultCaps = { maxContexts: 100, memoryLimit: 256 * MB, maxStarting: 3, maxStarts: 120, maxMemory: 800 * MB, maxConnections: 5000 }
 const TENANTS = { 'a.example.test': '/srv/a.mjs' }
 
 function resolve(options: object): ResolvedOptions {
@@ -48,6 +48,7 @@ test('defaults are filled in, and the result is frozen', () => {
       maxStarting: 3,
       maxZombies: 2,
       maxMemory: 800 * MB,
+      maxConnections: 5000,
       maxInFlight: 1024,
       maxQueue: 256,
       startupTimeout: 30_000,
@@ -67,6 +68,7 @@ test('defaults are filled in, and the result is frozen', () => {
       bodyTimeout: 15_000,
       bodyMinRate: 500,
       bodyMaxTimeout: 0,
+      sendTimeout: 60_000,
       bodyLimit: 0,
       bufferLimit: 32 * MB,
       tenantNice: process.platform === 'linux' ? 5 : 0,

@@ -20,6 +20,7 @@ import type { Lease } from '../group/lease.ts'
 import type { ClientFacts, Trust } from '../label/trust.ts'
 import type { BodyDeadlines } from './body-deadlines.ts'
 import type { PeerInfo } from './fetch-source.ts'
+import type { SendDeadlines } from './send-deadlines.ts'
 import type { RequestSource } from './passage.ts'
 import type { Resolver, Route } from './resolve.ts'
 
@@ -30,6 +31,7 @@ export interface DispatchSettings {
   readonly groups: Pick<Groups, 'acquire'>
   readonly trust: Trust
   readonly bodies: BodyDeadlines
+  readonly sends: SendDeadlines
   /** The resolver of now: a refresh of the tenants replaces it. */
   readonly resolver: () => Resolver
   /** False once the runtime drains. */
@@ -44,6 +46,7 @@ export interface DispatchSettings {
 export class Dispatcher {
   readonly deadlines: HandlerDeadlines
   readonly bodies: BodyDeadlines
+  readonly sends: SendDeadlines
   readonly #settings: DispatchSettings
   #requests = 0
 
@@ -51,6 +54,7 @@ export class Dispatcher {
     this.#settings = settings
     this.deadlines = new HandlerDeadlines(settings.clock)
     this.bodies = settings.bodies
+    this.sends = settings.sends
   }
 
   /**
@@ -173,11 +177,11 @@ class RequestPassage extends Passage {
       const { bodyLimit } = lease.limits
       if (bodyLimit > 0 && body.length !== undefined && body.length > bodyLimit) throw bodyTooLarge(bodyLimit, lease.label)
     }
-    const { deadlines, bodies } = this.#dispatcher
+    const { deadlines, bodies, sends } = this.#dispatcher
     const requestId = this.#dispatcher.nextRequestId()
     const expectsContinue = this.#expectsContinue
     const again = this.#mayRunAgain(lease, body) ? () => this.#runAgain() : undefined
-    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue, deadlines, bodies, again })
+    new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue, deadlines, bodies, sends, again })
   }
 
   /** In a daemon, which others may kill; and what is safe to repeat (RFC 9110 §9.2.2), with nothing of it used up. */
@@ -201,6 +205,7 @@ class RequestPassage extends Passage {
     if (this.#res.writableEnded) return
     try {
       replyWithError(this.req, this.#res, error)
+      this.#dispatcher.sends.watchRest(this.req, this.#res, { label: error.label ?? '', onLate: () => this.#res.destroy() })
       if (readBodyFacts(this.req.rawHeaders).hasBody) this.#dispatcher.bodies.watchRest(this.req, this.#res)
     } catch {
       // An outer framework may have left the response in any state.
@@ -234,7 +239,8 @@ class UpgradePassage extends Passage {
 
   protected enter(lease: Lease, mount: number, client: ClientFacts): void {
     const requestId = this.#dispatcher.nextRequestId()
-    new FrontTunnel(this.req, this.#socket, this.#head, { lease, mount, client, requestId })
+    const { sends } = this.#dispatcher
+    new FrontTunnel(this.req, this.#socket, this.#head, { lease, mount, client, requestId, sends })
   }
 
   protected refuse(error: TenantryError): void {

@@ -13,11 +13,13 @@ import http from 'node:http'
 import type { BodyFacts } from './body-facts.ts'
 import type { CloseWatcher } from './connections.ts'
 import type { RelayedTask } from './relayed.ts'
+import type { SendDeadlines, SendPace } from './send-deadlines.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { Piece } from '../wire/frames.ts'
 
 /** What a relay needs besides the request itself. */
 export interface RelayTask extends RelayedTask {
+  readonly sends: SendDeadlines
   /** The client waits for 100 Continue and has not got it yet. */
   readonly expectsContinue: boolean
 }
@@ -36,12 +38,15 @@ const { write } = http.ServerResponse.prototype
  * fast as the client reads it.
  */
 export class Relay extends Relayed implements CloseWatcher {
+  protected declare readonly task: RelayTask
   readonly #req: http.IncomingMessage
   readonly #res: http.ServerResponse
   #stopBody: (() => void) | undefined
   #bodyBytes = 0
   #awaitsContinue = false
   #unwritten = 0
+  /** How the client takes the answer, once it has not taken something at once. */
+  #sending: SendPace | undefined
 
   constructor(req: http.IncomingMessage, res: http.ServerResponse, body: BodyFacts, task: RelayTask) {
     const { channel } = task.lease.context
@@ -115,6 +120,15 @@ export class Relay extends Relayed implements CloseWatcher {
     this.clientLeft()
   }
 
+  /** The client takes no more for now. */
+  #blocked(): void {
+    this.#res.once('drain', () => this.#drained())
+    if (this.#sending !== undefined) return this.#sending.blocked()
+    const { sends, lease } = this.task
+    const onLate = (error: TenantryError): void => this.giveUp('client-gone', error)
+    this.#sending = sends.watch({ label: lease.label, out: this.#res, connection: this.#req.socket, onLate })
+  }
+
   /** The client takes data again. */
   #drained(): void {
     const bytes = this.#unwritten
@@ -152,11 +166,11 @@ export class Relay extends Relayed implements CloseWatcher {
     if (end) {
       this.finish(res.statusCode)
       if (typeof piece !== 'string' || !endWhole(res, piece)) res.end(piece)
-      countUnread(this.task.lease.context, res)
+      this.#countUnread()
     } else if (this.#write(piece, bytes)) {
       this.stream.consumed(bytes)
     } else {
-      if (this.#unwritten === 0) res.once('drain', () => this.#drained())
+      if (this.#unwritten === 0) this.#blocked()
       this.#unwritten += bytes
     }
   }
@@ -172,7 +186,12 @@ export class Relay extends Relayed implements CloseWatcher {
     if (trailers !== undefined) this.#addTrailers(trailers)
     this.finish(this.#res.statusCode)
     this.#res.end()
-    countUnread(this.task.lease.context, this.#res)
+    this.#countUnread()
+  }
+
+  #countUnread(): void {
+    this.#sending?.end()
+    countUnread(this.task.lease.context, this.#req, this.#res, this.task.sends)
   }
 
   onInfo(text: string): void {
@@ -213,6 +232,7 @@ export class Relay extends Relayed implements CloseWatcher {
   }
 
   protected release(): void {
+    this.#sending?.end()
     if (!this.stream.requestEnded && this.#stopBody !== undefined) {
       this.#stopBody()
       this.task.bodies.watchRest(this.#req, this.#res)

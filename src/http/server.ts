@@ -1,3 +1,4 @@
+import { publish } from '../events.ts'
 import http from 'node:http'
 import type { Dispatcher } from './dispatch.ts'
 import type { HeadDeadlines } from './head-deadlines.ts'
@@ -13,11 +14,17 @@ export interface ListenOptions {
 }
 
 /** A server whose every request goes to the dispatcher. Rejects when it cannot listen. */
-export async function listen(dispatcher: Dispatcher, heads: HeadDeadlines, options: ListenOptions): Promise<http.Server> {
+export async function listen(
+  dispatcher: Dispatcher,
+  heads: HeadDeadlines,
+  maxConnections: number,
+  options: ListenOptions,
+): Promise<http.Server> {
   // Read deadlines are ours: Node's own would cut a long upload after five minutes, and a slow head after half a minute more.
   const settings = { requireHostHeader: false, headersTimeout: 0, requestTimeout: 0 }
   const server = http.createServer(settings, (req, res) => dispatcher.request(req, res, undefined))
   heads.protect(server)
+  if (maxConnections > 0) boundConnections(server, maxConnections)
   // The application decides about both, not the front.
   server.on('checkContinue', (req, res) => dispatcher.request(req, res, undefined, true))
   server.on('checkExpectation', (req, res) => dispatcher.request(req, res, undefined))
@@ -31,4 +38,11 @@ export async function listen(dispatcher: Dispatcher, heads: HeadDeadlines, optio
     })
   })
   return server
+}
+
+/** Node closes each one above it at once, without a byte. */
+function boundConnections(server: http.Server, maxConnections: number): void {
+  server.maxConnections = maxConnections
+  const message = `A connection was closed at once: there are maxConnections (${maxConnections}) already`
+  server.on('drop', () => publish('tenantry:admission:refuse', { host: '', code: 'ERR_CONNECTION_LIMIT', message }))
 }

@@ -3,12 +3,14 @@ import { requestError, requestFinish, requestStart } from '../events.ts'
 import { flagsOf } from '../wire/front-channel.ts'
 import { pieceLength } from '../wire/front-stream.ts'
 import { streamNumber } from './connections.ts'
+import type net from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TenantryError } from '../errors.ts'
 import type { Lease } from '../group/lease.ts'
 import type { ClientFacts } from '../label/trust.ts'
 import type { FrontChannel } from '../wire/front-channel.ts'
 import type { FrontStream, StreamListener } from '../wire/front-stream.ts'
+import type { SendDeadlines, SendPace } from './send-deadlines.ts'
 import type { Piece } from '../wire/frames.ts'
 
 export interface TunnelTask {
@@ -16,6 +18,7 @@ export interface TunnelTask {
   readonly mount: number
   readonly client: ClientFacts
   readonly requestId: number
+  readonly sends: SendDeadlines
 }
 
 /**
@@ -25,16 +28,20 @@ export interface TunnelTask {
  */
 export class FrontTunnel implements StreamListener {
   readonly #socket: Duplex
+  /** The one below, where the tunnel is a stream of HTTP/2. */
+  readonly #connectionSocket: net.Socket
   readonly #task: TunnelTask
   readonly #method: string
   readonly #channel: FrontChannel
   readonly #stream: FrontStream
   readonly #connection: number
   #unwritten = 0
+  #sending: SendPace | undefined
   #over = false
 
   constructor(req: http.IncomingMessage, socket: Duplex, head: Buffer, task: TunnelTask) {
     this.#socket = socket
+    this.#connectionSocket = req.socket
     this.#task = task
     this.#method = req.method as string
     this.#channel = task.lease.context.channel
@@ -75,7 +82,10 @@ export class FrontTunnel implements StreamListener {
   onData(piece: Piece, end: boolean): void {
     const bytes = pieceLength(piece)
     if (this.#socket.write(piece)) this.#stream.consumed(bytes)
-    else this.#unwritten += bytes
+    else {
+      this.#unwritten += bytes
+      this.#blocked()
+    }
     if (end) this.onEnd()
   }
 
@@ -100,6 +110,18 @@ export class FrontTunnel implements StreamListener {
     this.#socket.destroy()
   }
 
+  #blocked(): void {
+    if (this.#sending !== undefined) return this.#sending.blocked()
+    const { sends, lease } = this.#task
+    const outgoing = { label: lease.label, out: this.#socket, connection: this.#connectionSocket }
+    this.#sending = sends.watch({ ...outgoing, onLate: (error) => this.#giveUp(error) })
+  }
+
+  #giveUp(error: TenantryError): void {
+    this.#stream.reset('client-gone')
+    this.onFailure(error)
+  }
+
   #drained(): void {
     const bytes = this.#unwritten
     this.#unwritten = 0
@@ -114,6 +136,7 @@ export class FrontTunnel implements StreamListener {
   #settle(error: TenantryError | undefined): void {
     if (this.#over) return
     this.#over = true
+    this.#sending?.end()
     this.#channel.disconnect(this.#connection)
     this.#task.lease.release(error === undefined)
     if (error !== undefined) {

@@ -1,11 +1,12 @@
 import { publish } from '../events.ts'
 import { destroyResponse } from './error-reply.ts'
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from '../context/context.ts'
+import type { SendDeadlines } from './send-deadlines.ts'
 
 /**
  * Answers of one context that are complete, and that their clients have not taken yet. Their requests are over, so
- * maxInFlight no longer counts them: what bounds their memory is that the oldest is cut.
+ * maxInFlight no longer counts them: what bounds their memory is that the oldest is cut, and their time `sendTimeout`.
  */
 class UnreadAnswers {
   readonly #context: Context
@@ -25,12 +26,15 @@ class UnreadAnswers {
     const { bufferLimit } = this.#context.spec.limits
     for (const [oldest] of this.#answers) {
       if (bufferLimit === 0 || this.#bytes <= bufferLimit) return
-      this.#forget(oldest)
-      destroyResponse(oldest)
-      const { label } = this.#context.spec
-      const message = `An answer of '${label}' was cut: its clients leave more than bufferLimit (${bufferLimit} bytes) unread`
-      publish('tenantry:warning', { label, message })
+      this.cut(oldest, `its clients leave more than bufferLimit (${bufferLimit} bytes) unread`)
     }
+  }
+
+  cut(res: ServerResponse, why: string): void {
+    this.#forget(res)
+    destroyResponse(res)
+    const { label } = this.#context.spec
+    publish('tenantry:warning', { label, message: `An answer of '${label}' was cut: ${why}` })
   }
 
   #forget(res: ServerResponse): void {
@@ -42,9 +46,11 @@ class UnreadAnswers {
 const unread = new WeakMap<Context, UnreadAnswers>()
 
 /** Counts a complete answer until its client has it, if there is anything left of it. */
-export function countUnread(context: Context, res: ServerResponse): void {
+export function countUnread(context: Context, req: IncomingMessage, res: ServerResponse, sends: SendDeadlines): void {
   if (res.writableLength === 0) return
   let answers = unread.get(context)
   if (answers === undefined) unread.set(context, (answers = new UnreadAnswers(context)))
-  answers.add(res)
+  const counted = answers
+  sends.watchRest(req, res, { label: context.spec.label, onLate: ({ message }) => counted.cut(res, message) })
+  counted.add(res)
 }

@@ -5,6 +5,7 @@ import { MessageChannel } from 'node:worker_threads'
 import { readBodyFacts } from '../../src/http/body-facts.ts'
 import { BodyDeadlines } from '../../src/http/body-deadlines.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
+import { SendDeadlines } from '../../src/http/send-deadlines.ts'
 import { Sweep } from '../../src/http/sweep.ts'
 import { Relay } from '../../src/http/relay.ts'
 import { PortCarrier } from '../../src/wire/carrier.ts'
@@ -65,7 +66,9 @@ export async function startRelay(
   const released: boolean[] = []
   const clock = new FakeClock()
   const deadlines = new HandlerDeadlines(clock)
-  const bodies = new BodyDeadlines({ timeout: 15_000, maxTimeout: 0, minRate: 500 }, new Sweep(clock))
+  const sweep = new Sweep(clock)
+  const bodies = new BodyDeadlines({ timeout: 15_000, maxTimeout: 0, minRate: 500 }, sweep)
+  const sends = new SendDeadlines(60_000, sweep)
   const onRequest = (req: http.IncomingMessage, res: http.ServerResponse): void => {
     before(req, res)
     let open = true
@@ -81,6 +84,7 @@ export async function startRelay(
       expectsContinue: false,
       deadlines,
       bodies,
+      sends,
     })
   }
   const port = await listen(t, http.createServer(onRequest))

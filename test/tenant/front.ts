@@ -7,6 +7,7 @@ import { BodyDeadlines } from '../../src/http/body-deadlines.ts'
 import { HandlerDeadlines } from '../../src/http/handler-deadlines.ts'
 import { closeWithConnection } from '../../src/http/pipelined.ts'
 import { Relay } from '../../src/http/relay.ts'
+import { SendDeadlines } from '../../src/http/send-deadlines.ts'
 import { Sweep } from '../../src/http/sweep.ts'
 import { FrontTunnel } from '../../src/http/tunnel.ts'
 import { appFile, startEntry } from '../context/start.ts'
@@ -51,7 +52,9 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
   }
   const deadlines = new HandlerDeadlines(systemClock)
   t.after(() => deadlines.close())
-  const bodies = new BodyDeadlines({ timeout: 0, maxTimeout: 0, minRate: 0 }, new Sweep(systemClock))
+  const sweep = new Sweep(systemClock)
+  const bodies = new BodyDeadlines({ timeout: 0, maxTimeout: 0, minRate: 0 }, sweep)
+  const sends = new SendDeadlines(0, sweep)
   let requestId = 0
   const { mounts } = context.spec
   const task = (req: http.IncomingMessage): { lease: Lease; mount: number; client: ClientFacts; requestId: number } => ({
@@ -62,14 +65,14 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
   })
   const relay = (expectsContinue: boolean) => (req: http.IncomingMessage, res: http.ServerResponse) => {
     closeWithConnection(req, res)
-    new Relay(req, res, readBodyFacts(req.rawHeaders), { ...task(req), expectsContinue, deadlines, bodies })
+    new Relay(req, res, readBodyFacts(req.rawHeaders), { ...task(req), expectsContinue, deadlines, bodies, sends })
   }
   const server = http.createServer(relay(false))
   server.on('checkContinue', relay(true))
   server.on('checkExpectation', relay(false))
   server.on('upgrade', (req, socket, head) => {
     socket.on('error', () => {})
-    new FrontTunnel(req, socket, head, task(req))
+    new FrontTunnel(req, socket, head, { ...task(req), sends })
   })
   return { port: await listen(t, server), server, context, released }
 }
