@@ -59,7 +59,8 @@ function daemons(
 ): Pick<RuntimeOptions, 'processGroup' | 'processGroups'> {
   const isChosen = options.processGroup !== undefined || options.processGroups !== undefined
   if (isChosen && processes !== undefined) {
-    throw new TenantryError('ERR_CONFIG', 'processes puts every tenant into one process group; leave it out, or processGroup and processGroups')
+    const message = 'processes puts every tenant into one process group: leave it out where processGroup or processGroups is set'
+    throw new TenantryError('ERR_CONFIG', message)
   }
   const count = processes ?? (isChosen || process.platform === 'win32' ? 0 : 1)
   if (count === 0) return {}

@@ -143,8 +143,10 @@ export class LiveContext implements Context, ContextListener, VesselListener {
 
   onFailed(record: ErrorRecord): void {
     if (!this.#state.is('starting')) return
-    const { label } = this.spec
-    const message = `The application of '${label}' could not be loaded: ${record.message}`
+    const { label, mounts } = this.spec
+    // Not every error says where it was: a SyntaxError of an ES module names no file.
+    const entries = mounts.map(({ entry }) => entry).join(', ')
+    const message = `The application of '${label}' could not be loaded from ${entries}: ${record.message}`
     const error = new TenantryError('ERR_START_FAILED', message, { label, cause: restoreError(record) })
     this.terminate('startup', error).catch(() => {})
   }

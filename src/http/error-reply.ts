@@ -1,6 +1,6 @@
 import http from 'node:http'
 import { isGone, isHttp2 } from './response-head.ts'
-import type { TenantryError } from '../errors.ts'
+import type { ErrorCode, TenantryError } from '../errors.ts'
 
 /** What a client may read about each status: never more than the code says, no path and no stack. */
 const DETAIL: Readonly<Record<number, string>> = {
@@ -14,6 +14,12 @@ const DETAIL: Readonly<Record<number, string>> = {
   502: 'The application ended while it was answering.',
   503: 'The server is at its limit; try again later.',
   504: 'The application did not answer in time.',
+}
+
+/** Where the sentence of the status would say what is not so. */
+const DETAIL_OF_CODE: Readonly<Partial<Record<ErrorCode, string>>> = {
+  ERR_GROUP_BACKOFF: 'The application failed a moment ago; try again later.',
+  ERR_DRAINING: 'The server is closing; try again later.',
 }
 
 /** After these the connection's state is in doubt, or there is no point in keeping it. */
@@ -32,7 +38,7 @@ export function errorReply(error: TenantryError, accept: string | null | undefin
   const status = error.status ?? 500
   const wantsProblem = accept?.includes('application/problem+json') === true
   const title = http.STATUS_CODES[status] ?? 'Error'
-  const detail = DETAIL[status] ?? title
+  const detail = DETAIL_OF_CODE[error.code] ?? DETAIL[status] ?? title
   const body = wantsProblem
     ? JSON.stringify({ type: 'about:blank', title, status, detail, code: error.code })
     : `${status} ${title}\n${detail}\n`

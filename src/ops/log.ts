@@ -87,7 +87,8 @@ function listen(logger: Logger, clock: Clock): () => void {
       logger[isBad ? 'error' : 'info']({ ...fields, from, to, ...(error && { err: error }) }, `daemon ${to}`)
     }),
     subscribe('tenantry:daemon:output', ({ line, ...fields }) => {
-      if (output.pass('daemon')) logger.warn(fields, line)
+      // V8's last words have empty lines between them.
+      if (line.trim() !== '' && output.pass('daemon')) logger.warn(fields, line)
     }),
     subscribe('tenantry:evict', (fields) => logger.info(fields, 'group evicted')),
     subscribe('tenantry:warning', ({ message, ...fields }) => {

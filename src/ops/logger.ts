@@ -1,4 +1,4 @@
-import { pino, stdTimeFunctions, type Logger, type LoggerOptions } from 'pino'
+import { pino, stdSerializers, stdTimeFunctions, type Logger, type LoggerOptions } from 'pino'
 import pretty from 'pino-pretty'
 
 /** A pino logger, pino's own options for one, or false for no log. */
@@ -30,13 +30,25 @@ export function createLogger(
   env: NodeJS.ProcessEnv,
 ): Logger {
   // ISO time: a line is read by people and by machines, and both know it.
-  const settings: LoggerOptions = { base: null, timestamp: stdTimeFunctions.isoTime, ...options }
+  const settings = { base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: errorFields }, ...options }
   // Pino's own destination: NOT the stream, which buffers without a bound while its reader is slow.
   if (stream.isTTY !== true) return pino(settings, pino.destination({ dest: stream.fd ?? 1, sync: true }))
   return pino(
     settings,
-    pretty({ destination: stream.fd ?? 1, sync: true, colorize: !env['NO_COLOR'], translateTime: 'SYS:HH:MM:ss.l' }),
+    pretty({
+      destination: stream.fd ?? 1,
+      sync: true,
+      colorize: !env['NO_COLOR'],
+      translateTime: 'SYS:HH:MM:ss.l',
+      singleLine: true,
+    }),
   )
+}
+
+/** Pino's own fields of an error, but for a message that names its cause already: pino would say it a second time. */
+function errorFields(error: Error): unknown {
+  if (!(error instanceof Error)) return error
+  return Object.assign(stdSerializers.err(error), { message: error.message })
 }
 
 function isLogger(option: object): option is Logger {

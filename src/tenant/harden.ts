@@ -83,13 +83,18 @@ type Kill = (pid: number | string, signal: number) => number
 /**
  * `process.kill` ends in `_kill`, after Node has checked what it was given. One that
  * hits our own process, or all processes near it, would end every tenant; it ends
- * this context, as it would end a process of its own.
+ * this context, as it would end a process of its own. Its parent is the front of a
+ * daemon, or whoever started the front, and no tenant's.
  */
 function killOwnContext(kill: Kill): Kill {
   return (pid, signal) => {
     const isOwn = [0, -1, process.pid, -process.pid].includes(Number(pid))
     // 0 only asks, and what is no signal hits nobody.
-    if (!isOwn || signal < 1 || signal > LAST_SIGNAL) return kill.call(process, pid, signal)
+    if (signal < 1 || signal > LAST_SIGNAL) return kill.call(process, pid, signal)
+    if (!isOwn && Math.abs(Number(pid)) === process.ppid) {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM', syscall: 'kill' })
+    }
+    if (!isOwn) return kill.call(process, pid, signal)
     const names = Object.keys(os.constants.signals) as NodeJS.Signals[]
     const name = names.find((one) => os.constants.signals[one] === signal)
     if (name !== undefined && name !== 'SIGKILL' && process.emit(name, name)) return 0

@@ -121,6 +121,18 @@ test('process.kill answers as Node does: errors for what is no signal, other pro
   assert.deepEqual(await askJson(context), ['ERR_UNKNOWN_SIGNAL', 'EINVAL', 'ERR_INVALID_ARG_TYPE', 'ESRCH', true, 'SIGTERM'])
 })
 
+test('no signal reaches the parent, which is the front of a daemon; other questions about it are answered', async (t) => {
+  const context = startSource(t, `
+    const attempt = (...args) => { try { return process.kill(...args) } catch (error) { return error.code } }
+    const { ppid } = process
+    export default (req, res) => {
+      // One that does nothing to a process that runs.
+      res.end(JSON.stringify([attempt(ppid, 'SIGCONT'), attempt(String(ppid), 'SIGCONT'), attempt(-ppid, 'SIGCONT'), attempt(ppid, 0)]))
+    }`)
+  await context.ready
+  assert.deepEqual(await askJson(context), ['EPERM', 'EPERM', 'EPERM', true])
+})
+
 test('no way of writing the own pid reaches the whole process', async (t) => {
   for (const pid of ['String(process.pid)', '-process.pid', '0', '-1']) {
     assert.equal((await kill(t, `process.kill(${pid}, 'SIGKILL')`)).exitCode, 137)

@@ -36,6 +36,13 @@ for (const code of CODES) {
   })
 }
 
+test('a back-off and a drain are not called a limit of the server', async (t) => {
+  const port = await serve(t)
+  assert.match(bodyOf(await exchange(t, port, get('/ERR_GROUP_LIMIT'))), /at its limit/)
+  assert.match(bodyOf(await exchange(t, port, get('/ERR_GROUP_BACKOFF'))), /The application failed/)
+  assert.match(bodyOf(await exchange(t, port, get('/ERR_DRAINING'))), /The server is closing/)
+})
+
 test('HEAD gets the head alone, with the length that GET would have', async (t) => {
   const port = await serve(t)
   const [head, full] = [await exchange(t, port, get('/ERR_TENANT_NOT_FOUND', '', 'HEAD')), await exchange(t, port, get('/ERR_TENANT_NOT_FOUND'))]

@@ -51,6 +51,14 @@ test('why a start failed stands in the log, with the stack of the tenant', (t) =
   assert.match(JSON.stringify(lines[0]?.['err']), /no database/)
 })
 
+test("a daemon's own words are warnings, without the empty lines between them", (t) => {
+  const { lines } = capture(t)
+  for (const line of ['', 'FATAL ERROR: heap out of memory', '  ']) {
+    publish('tenantry:daemon:output', { processGroup: 'shop', pid: 7, stream: 'stderr', line })
+  }
+  assert.deepEqual(lines, [{ level: 40, processGroup: 'shop', pid: 7, stream: 'stderr', msg: 'FATAL ERROR: heap out of memory' }])
+})
+
 test('a context that was ended on purpose is no error', (t) => {
   const { lines } = capture(t)
   publish('tenantry:context:exit', { ...CONTEXT, reason: 'lru', exitCode: 0 })
