@@ -83,7 +83,8 @@ export class Daemon {
   readonly #child: ChildProcess
   /** What is read of it: output, and the control socket. */
   readonly #streams: readonly Socket[]
-  #unread: number[] = []
+  /** Bytes of each in this interval. */
+  #read: number[] = []
   readonly #link: ControlLink
   readonly #vessels = new Map<number, DaemonVessel>()
   readonly #stopWatch: () => void
@@ -191,17 +192,18 @@ export class Daemon {
   }
 
   #countRead(stream: Socket, index: number, bytes: number): void {
-    this.#unread[index] = (this.#unread[index] ?? 0) + bytes
-    if ((this.#unread[index] as number) > MOST_READ) stream.pause()
+    const read = (this.#read[index] ?? 0) + bytes
+    this.#read[index] = read
+    if (read > MOST_READ) stream.pause()
   }
 
   /** Every word of it is hostile: its tenants could write to the same socket. */
   #onMessage(message: readonly unknown[] | undefined): void {
-    if (message === undefined || !this.#read(message)) this.kill('protocol')
+    if (message === undefined || !this.#obey(message)) this.kill('protocol')
     else this.#lastWord = this.#settings.clock.now()
   }
 
-  #read(message: readonly unknown[]): boolean {
+  #obey(message: readonly unknown[]): boolean {
     const [kind, first, second, third] = message
     switch (kind) {
       case Control.HELLO:
@@ -250,7 +252,7 @@ export class Daemon {
   /** Time in which the front itself stood still proves nothing. */
   #watch(): void {
     const { clock, startupTimeout, deadlockTimeout } = this.#settings
-    this.#unread = []
+    this.#read = []
     for (const stream of this.#streams) stream.resume()
     const now = clock.now()
     const slept = now - this.#looked - 2 * WATCH_INTERVAL

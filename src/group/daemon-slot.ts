@@ -51,8 +51,13 @@ export class DaemonSlot {
     this.groups = new Groups({
       ...host.groups,
       createContext: (spec) => host.startIn(this.#living(), spec),
-      mayStart: () => clock.now() >= this.#retryAt,
+      mayStart: () => !this.isDown,
     })
+  }
+
+  /** Its daemons died too soon: no other one starts yet. */
+  get isDown(): boolean {
+    return this.#host.groups.clock.now() < this.#retryAt
   }
 
   /** undefined before the first context, and between two daemons. */

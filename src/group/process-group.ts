@@ -93,6 +93,8 @@ export class ProcessGroup {
   /** Least in flight first; on ties the one used last, so that the others become idle and can go. */
   #leastBusy(): DaemonSlot {
     return this.#slots.reduce((best, slot) => {
+      // One whose daemon keeps dying has the least to do.
+      if (slot.isDown !== best.isDown) return best.isDown ? slot : best
       return slot.load < best.load || (slot.load === best.load && slot.usedAt > best.usedAt) ? slot : best
     })
   }

@@ -2,7 +2,7 @@ import { bodyConsumed, bodyTooLarge } from './body-facts.ts'
 import { responseOf } from './error-reply.ts'
 import { FetchRelay } from './fetch-relay.ts'
 import { FetchSource } from './fetch-source.ts'
-import { Passage, publishRefusal } from './passage.ts'
+import { mayRunAgain, Passage, publishRefusal } from './passage.ts'
 import type { TenantryError } from '../errors.ts'
 import type { PeerInfo, Settle } from './fetch-source.ts'
 import type { BodyDeadlines } from './body-deadlines.ts'
@@ -16,6 +16,7 @@ interface Dispatch {
   readonly deadlines: HandlerDeadlines
   readonly bodies: BodyDeadlines
   nextRequestId(): number
+  again(passage: Passage<FetchSource>): void
 }
 
 /** How often the timer fires that keeps the process alive: it only has to be there. Milliseconds. */
@@ -61,12 +62,14 @@ export class FetchPassage extends Passage<FetchSource> {
   readonly #dispatch: Dispatch
   readonly #settle: Settle
   readonly #outlet: AbortOutlet
+  readonly #isFirst: boolean
 
-  constructor(dispatch: Dispatch, request: Request, info: PeerInfo = {}, settle: Settle) {
+  constructor(dispatch: Dispatch, request: Request, info: PeerInfo = {}, settle: Settle, isFirst = true) {
     const outlet = new AbortOutlet(request.signal)
     super(new FetchSource(request, info), outlet)
     this.#dispatch = dispatch
     this.#settle = settle
+    this.#isFirst = isFirst
     this.#outlet = outlet
     const giveUp = (): void => settle.reject(request.signal.reason)
     outlet.once('close', giveUp)
@@ -79,9 +82,16 @@ export class FetchPassage extends Passage<FetchSource> {
     const { bodyLimit } = lease.limits
     if (bodyLimit > 0 && Number(request.headers.get('content-length')) > bodyLimit) throw bodyTooLarge(bodyLimit, lease.label)
     const { deadlines, bodies } = this.#dispatch
-    const task = { lease, mount, client, requestId: this.#dispatch.nextRequestId(), deadlines, bodies }
+    const again = this.#isFirst && mayRunAgain(lease, request.method, request.body !== null) ? () => this.#runAgain() : undefined
+    const task = { lease, mount, client, requestId: this.#dispatch.nextRequestId(), deadlines, bodies, again }
     const relay = new FetchRelay(this.req, task, this.#settle, () => this.#outlet.detach())
     this.#outlet.once('close', () => relay.aborted())
+  }
+
+  /** With an outlet of its own: the first one is done with. */
+  #runAgain(): void {
+    const { request, socket } = this.req
+    this.#dispatch.again(new FetchPassage(this.#dispatch, request, socket, this.#settle, false))
   }
 
   protected refuse(error: TenantryError): void {

@@ -73,6 +73,14 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
   protected abstract refuse(error: TenantryError): void
 }
 
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+
+/** In a daemon, which others may kill; and what is safe to repeat, with nothing of it used up. */
+export function mayRunAgain({ context }: Lease, method: string | undefined, hasBody: boolean): boolean {
+  return context.spec.processGroup !== '' && !hasBody && IDEMPOTENT.has(method ?? '')
+}
+
 function clientGone(): TenantryError {
   return new TenantryError('ERR_CLIENT_GONE', 'The client left before its application group was ready')
 }

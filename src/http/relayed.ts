@@ -123,7 +123,7 @@ export abstract class Relayed implements StreamListener, AwaitingHead {
     const { again } = this.task
     // Its daemon died before it answered, of whatever: the client need not hear of it.
     if (again !== undefined && this.state === 'waiting' && error.code === 'ERR_DAEMON_EXITED') {
-      this.settle()
+      this.fail(error, false)
       // Its group hears of the end first, so that the next lease is one of another context.
       void this.task.lease.context.ended.then(again)
       return

@@ -75,8 +75,7 @@ export class FakeContext implements Context {
     this.#finish({ reason: 'crash', terminated: false, exitCode: 1, error, zombie: false })
   }
 
-  exit(): void {
-    const error = new TenantryError('ERR_CONTEXT_EXITED', 'it exited')
+  exit(error = new TenantryError('ERR_CONTEXT_EXITED', 'it exited')): void {
     const reason = this.#doomed ?? this.#drained ?? 'exit'
     this.#finish({ reason, terminated: this.#doomed !== undefined, exitCode: 0, error, zombie: false })
   }
