@@ -212,14 +212,16 @@ class TenantRuntime implements Runtime {
   }
 
   async start(): Promise<Runtime> {
-    if (this.#closing !== undefined) throw new TenantryError('ERR_STATE', `The runtime is ${this.state} and cannot start again`)
+    this.#mustBeOpen()
     this.#serve()
     return await Promise.resolve(this)
   }
 
   async listen(options: ListenOptions = {}): Promise<Server> {
-    await this.start()
+    this.#mustBeOpen()
     const server = await listen(this.#dispatcher, this.#heads, this.#options.maxConnections, options)
+    // Not before: no daemon starts for an address that cannot be had.
+    this.#serve()
     const end = new ServerEnd(server, systemClock)
     this.#servers.add(end)
     server.once('close', () => this.#servers.delete(end))
@@ -283,6 +285,10 @@ class TenantRuntime implements Runtime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== undefined) throw new TenantryError('ERR_STATE', `The runtime is ${this.state} and cannot start again`)
   }
 
   #serve(): void {

@@ -29,7 +29,6 @@ export async function serve(target: string | undefined, flags: Settings, world: 
   const logger = world.openLogger(configuration.options.logger ?? false)
   const runtime = world.createRuntime({ ...configuration.options, logger: logger ?? false })
   for (const message of misspeltVariables(world.env)) logger?.warn(message)
-  await runtime.start()
   for (const { pattern, message } of runtime.problems())
     logger?.warn({ label: pattern }, `tenant cannot be served: ${message}`)
 

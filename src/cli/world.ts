@@ -8,7 +8,6 @@ import type { ResolvedOptions, RuntimeOptions } from '../options.ts'
 /** What the command needs of a runtime. */
 export interface ServedRuntime {
   readonly options: ResolvedOptions
-  start(): Promise<unknown>
   listen(options: { readonly host: string; readonly port: number }): Promise<Server>
   /** The hosts that the source names; undefined for a function. */
   patterns(): readonly string[] | undefined

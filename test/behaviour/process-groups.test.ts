@@ -4,6 +4,7 @@ import { until } from '../wire/ends.ts'
 import { ask, askJson, Wire } from './client.ts'
 import { COUNTING, openHouse } from './house.ts'
 import { strangersMayRead } from '../examples/strangers.ts'
+import { createRuntime } from '../../src/runtime.ts'
 import type { ProcessStats } from '../../src/group/process-group-stats.ts'
 import type { Runtime } from '../../src/runtime.ts'
 
@@ -139,6 +140,16 @@ test('several daemons share the requests: the one with the least to do gets the 
   await new Promise((resolve) => setTimeout(resolve, 100))
   assert.notEqual((await askJson(port, 'a.test'))['pid'], one['pid'])
   await slow
+})
+
+test('no daemon starts ahead for an address that cannot be had', async (t) => {
+  const { port } = await openHouse(t, {}, {})
+  const runtime = createRuntime({ tenants: {}, logger: false, processGroups: { pool: { startAhead: true } } })
+  t.after(async () => await runtime.close())
+  await assert.rejects(runtime.listen({ port }), { code: 'EADDRINUSE' })
+  assert.deepEqual(processes(runtime).map(({ state }) => state), ['absent'])
+  await runtime.listen({ port: 0 })
+  assert.deepEqual(processes(runtime).map(({ state }) => state), ['starting'])
 })
 
 test('%{GLOBAL} is the main thread of its daemon, and reloads with it', async (t) => {

@@ -27,10 +27,6 @@ export class FakeRuntime implements ServedRuntime {
     this.options = resolveOptions(options)
   }
 
-  start(): Promise<void> {
-    return this.#call('start')
-  }
-
   async listen({ host, port }: { host: string; port: number }): Promise<Server> {
     const server = createServer((_request, response) => void response.end('fake'))
     server.listen(port, host)
