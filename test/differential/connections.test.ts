@@ -3,6 +3,7 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, exchange, get, listen, merged, withoutDate } from '../tenant/front.ts'
 import { openRuntime } from './lanes.ts'
 import type { Scope } from './lanes.ts'
@@ -125,3 +126,27 @@ test('an idle timeout of the application\'s own server holds for its connections
   for (const route of ['/hang', '/slow', '/slow-heard']) await alike(t, pair, (port) => exchange(t, port, get(route)))
   assert.match(await alike(t, pair, (port) => exchange(t, port, get('/slow-heard'))), /slow$/)
 })
+
+for (const how of ['closes', 'resets'] as const) {
+  test(`a client that ${how} its connection while its upload is held back is noticed where node:http notices it`, async (t) => {
+    const pair = await open(t)
+    const routes = ['/stalls', '/stalls-begun', '/stalls-reads', '/stalls-writes']
+    const log = await alike(t, pair, async (port) => {
+      const clients = await Promise.all(routes.map(async (route) => {
+        const { socket } = await connect(t, port)
+        socket.write(`POST ${route} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000000\r\n\r\n`)
+        socket.write(Buffer.alloc(4 * 1024 ** 2))
+        return socket
+      }))
+      await sleep(300)
+      for (const socket of clients) {
+        if (how === 'closes') socket.destroy()
+        else socket.resetAndDestroy()
+      }
+      await sleep(1000)
+      const [, lines] = (await exchange(t, port, get('/log'))).split('\r\n\r\n')
+      return (JSON.parse(lines as string) as string[]).toSorted()
+    })
+    assert.deepEqual(log, ['/stalls-reads close', '/stalls-writes close'])
+  })
+}
