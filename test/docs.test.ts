@@ -157,6 +157,13 @@ test('docs/security.md lists exactly what the hardened profile takes away', () =
   assert.deepEqual(rows('docs/security.md', 'Hardened profile').map(([name]) => unquote(name)), taken)
 })
 
+test('examples/README.md lists exactly the examples', () => {
+  const text = readFileSync('examples/README.md', 'utf8')
+  const documented = [...text.matchAll(/^\| \[([\w-]+)\]/gm)].map(([, name]) => name)
+  const folders = readdirSync('examples', { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  assert.deepEqual(documented.sort(), folders.filter((name) => name !== 'shared').sort())
+})
+
 test('every page that a comment in the code refers to is there', () => {
   const lost = readTree('src').flatMap(({ path, text }) => [...text.matchAll(/\bdocs\/[\w-]+\.md/g)]
     .filter(([page]) => !existsSync(page)).map(([page]) => `${path}: ${page}`))
