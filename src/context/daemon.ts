@@ -7,6 +7,7 @@ import { readErrorRecord, restoreError } from '../wire/error-record.ts'
 import { spawnArguments } from './daemon-command.ts'
 import { DaemonVessel } from './daemon-vessel.ts'
 import { MAX_LINE, splitLines } from './output.ts'
+import { usageOf } from './process-usage.ts'
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Clock } from '../clock.ts'
@@ -15,6 +16,7 @@ import type { Transitions } from '../state.ts'
 import type { ContextSpec } from './context.ts'
 import type { DaemonCommand } from './daemon-command.ts'
 import type { Door } from './door.ts'
+import type { ProcessUsage } from './process-usage.ts'
 import type { Vessel, VesselListener } from './vessel.ts'
 
 /**
@@ -73,9 +75,6 @@ export class Daemon {
   readonly ready: Promise<void>
   /** Resolves, never rejects, when the process is gone. */
   readonly ended: Promise<DaemonEnd>
-  /** Resident bytes and CPU milliseconds, as it last told. */
-  resident = 0
-  cpu = 0
   readonly #settings: DaemonSettings
   readonly #state = new StateMachine<DaemonState>('daemon', TRANSITIONS, 'starting', (to, from) => {
     publish('tenantry:daemon:state', { ...this.#names(), from, to, reason: this.#ending?.reason, ...this.#end })
@@ -93,6 +92,9 @@ export class Daemon {
   #resolveEnded: (end: DaemonEnd) => void = () => {}
   #ending: { readonly reason: EndReason } | undefined
   #end: Pick<EventPayloads['tenantry:daemon:state'], 'exitCode' | 'signal' | 'error'> = {}
+  /** What it says of itself, and what is believed of it. */
+  #told: ProcessUsage = { resident: 0, cpu: 0 }
+  #usage = this.#told
   #lastWord: number
   #looked: number
   #stopKill: () => void = () => {}
@@ -134,6 +136,16 @@ export class Daemon {
 
   get pid(): number | undefined {
     return this.#child.pid
+  }
+
+  /** Bytes, at the last look: by the system's count, else as it last told. */
+  get resident(): number {
+    return this.#usage.resident
+  }
+
+  /** Milliseconds, likewise. */
+  get cpu(): number {
+    return this.#usage.cpu
   }
 
   get state(): DaemonState {
@@ -232,8 +244,7 @@ export class Daemon {
 
   #onBeat(resident: unknown, cpu: unknown, boards: unknown): boolean {
     if (!isAmount(resident) || !isAmount(cpu) || !Array.isArray(boards)) return false
-    this.resident = resident
-    this.cpu = cpu
+    this.#told = { resident, cpu }
     return boards.every((board) => {
       if (!Array.isArray(board)) return false
       const [id, used, cells] = board as unknown[]
@@ -252,6 +263,7 @@ export class Daemon {
   /** Time in which the front itself stood still proves nothing. */
   #watch(): void {
     const { clock, startupTimeout, deadlockTimeout } = this.#settings
+    this.#usage = usageOf(this.pid ?? 0) ?? this.#told
     this.#read = []
     for (const stream of this.#streams) stream.resume()
     const now = clock.now()
