@@ -49,10 +49,10 @@ export interface ContextSpec {
 }
 
 /**
- *     starting → spare → serving → draining → exited       any → exited
+ *     starting → serving → draining → exited       any → exited
  *     any → zombie (terminate() passed its deadline) → exited
  */
-export type ContextState = 'starting' | 'spare' | 'serving' | 'draining' | 'exited' | 'zombie'
+export type ContextState = 'starting' | 'serving' | 'draining' | 'exited' | 'zombie'
 
 /**
  * How a context ended: why, and with what. `terminated`: it did not end by itself, drained or not;

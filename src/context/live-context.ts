@@ -13,8 +13,7 @@ import type { Context, ContextEnd, ContextSpec, ContextState } from './context.t
 import type { OpenVessel, Vessel, VesselListener } from './vessel.ts'
 
 const TRANSITIONS: Transitions<ContextState> = {
-  starting: ['spare', 'serving', 'exited', 'zombie'],
-  spare: ['serving', 'exited', 'zombie'],
+  starting: ['serving', 'exited', 'zombie'],
   serving: ['draining', 'exited', 'zombie'],
   draining: ['exited', 'zombie'],
   zombie: ['exited'],
@@ -129,7 +128,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   }
 
   onReady(): void {
-    if (!this.#state.is('starting', 'spare') || this.#ending !== undefined) return
+    if (!this.#state.is('starting') || this.#ending !== undefined) return
     this.#stopStartup()
     // While it started, somebody may have waited for it: an idle context does not hold the process.
     this.#vessel.unref()
@@ -161,7 +160,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     this.#stopStartup()
     this.#stopDeadline?.()
     this.#channel.settle()
-    const wasStarting = this.#state.is('starting', 'spare')
+    const wasStarting = this.#state.is('starting')
     const wasZombie = this.#state.is('zombie')
     const { reason, error } = this.#ending ?? this.#blame(exitCode, crash, wasStarting)
     this.#state.to('exited')

@@ -65,7 +65,7 @@ export interface CloseCount {
 }
 
 export function countContexts(count: Headcount): Record<ContextState, number> {
-  const contexts = { starting: 0, spare: 0, serving: 0, draining: 0, exited: 0, zombie: count.zombies }
+  const contexts = { starting: 0, serving: 0, draining: 0, exited: 0, zombie: count.zombies }
   for (const { state } of count.alive) contexts[state]++
   return contexts
 }

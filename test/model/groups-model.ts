@@ -148,7 +148,7 @@ export class Model {
     const { list, inFlight, queued, pending, contexts, ends } = house.groups.stats()
     assert.equal(house.alive.length, 0)
     assert.deepEqual([list.length, inFlight, queued, pending], [0, 0, 0, 0])
-    assert.deepEqual([contexts.starting, contexts.spare, contexts.serving, contexts.draining], [0, 0, 0, 0])
+    assert.deepEqual([contexts.starting, contexts.serving, contexts.draining], [0, 0, 0])
     assert.equal(Object.values(ends).reduce((sum, count) => sum + count, 0), house.contexts.length, 'an end was counted twice, or not at all')
     assert.ok(this.#asked.every(({ settled }) => settled === 1), 'a request was never answered')
     assert.equal(house.clock.timers, 0, 'a timer was left behind')
