@@ -2,16 +2,11 @@ import net from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { ask, eventually } from '../behaviour/client.ts'
+import { held } from '../behaviour/heap.ts'
 import { openHouse } from '../behaviour/house.ts'
 import { serveSource } from '../tenant/front.ts'
 import type http from 'node:http'
-
-// For this heap and those of the contexts: what a process holds from the system says little about what is left.
-setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
 
 const APP = `
 import http from 'node:http'
@@ -107,22 +102,26 @@ test('10,000 requests aborted at random points leave no stream, connection, hand
     await eventually('the context knows no connection', () => context.scoreboard.read('connections') === 0)
     await eventually('no lease is held', () => runtime.stats().inFlight === 0 && runtime.stats().queued === 0)
   }
-  const held = async (): Promise<number> => {
+  const measure = async (): Promise<number> => {
     const contexts = await Promise.all([port, housePort].map(async (at) => Number((await ask(at, 'a.test', '/held')).text)))
-    collect()
-    const { heapUsed, external } = process.memoryUsage()
-    return (heapUsed + external + (contexts[0] as number) + (contexts[1] as number)) / MB
+    return (held() + (contexts[0] as number) + (contexts[1] as number)) / MB
+  }
+  // Buffers that went from thread to thread are let go some turns later.
+  const allHeld = async (): Promise<number> => {
+    let least = Infinity
+    for (let times = 0; times < 10; times++) least = Math.min(least, await measure())
+    return least
   }
   // What is made once is made by the first thousands.
   await abortMany(port, 1500, 1)
   await abortMany(housePort, 1500, 2)
   await quiet()
-  const before = { resources: resources(), memory: await held() }
+  const before = { resources: resources(), memory: await allHeld() }
   await abortMany(port, 3500, 3)
   await abortMany(housePort, 3500, 4)
   await quiet()
   await eventually('no handle is left', () => resources() <= before.resources)
-  const grown = (await held()) - before.memory
+  const grown = (await allHeld()) - before.memory
   t.diagnostic(`the heaps grew by ${grown.toFixed(1)} MB in 7000 aborts`)
   // An abort that left its head behind would make more than 40 MB of it.
   assert.ok(grown < 8, `the heaps grew by ${grown.toFixed(1)} MB in 7000 aborts`)
