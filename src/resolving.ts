@@ -1,23 +1,29 @@
 import { systemClock } from './clock.ts'
 import { TENANT_LIMITS } from './group/resolve-tenant.ts'
-import { openSource } from './group/tenant-source.ts'
+import { openSource, openSourceLater } from './group/tenant-source.ts'
 import { Hooks } from './http/hooks.ts'
 import { Resolver } from './http/resolve.ts'
 import { createAllowList } from './label/allow.ts'
 import { createLabel } from './label/expand.ts'
 import { checkOption } from './options.ts'
+import type { TenantDefaults } from './group/resolve-tenant.ts'
 import type { TenantDirectory } from './group/tenant.ts'
 import type { LabelSettings } from './label/request-facts.ts'
 import type { OptionName, ResolvedOptions } from './options.ts'
 
 /** The tenants of the options: the same for a runtime, for `check` and for `explain`. */
 export function openDirectory(options: ResolvedOptions): TenantDirectory {
+  return openSource(options.tenants, defaultsOf(options))
+}
+
+/** The same, empty until it is refreshed: for who serves meanwhile. */
+export function openDirectoryLater(options: ResolvedOptions): TenantDirectory {
+  return openSourceLater(options.tenants, defaultsOf(options))
+}
+
+function defaultsOf(options: ResolvedOptions): TenantDefaults {
   const settings: LabelSettings = { ...options, environment: process.env }
-  return openSource(options.tenants, {
-    ...options,
-    createLabel: (spec) => createLabel(spec, settings),
-    checkLimit: checkOption,
-  })
+  return { ...options, createLabel: (spec) => createLabel(spec, settings), checkLimit: checkOption }
 }
 
 /**
@@ -40,7 +46,7 @@ export function openResolver(directory: TenantDirectory, options: ResolvedOption
   const { allowedHosts, serverName } = options
   return new Resolver({
     directory,
-    allowList: createAllowList(allowedHosts ?? directory.patterns() ?? []),
+    allowList: allowedHosts === undefined ? (directory.rules() ?? createAllowList([])) : createAllowList(allowedHosts),
     processGroups: new Set(Object.keys(options.processGroups)),
     serverName,
     hooks: openHooks(options),

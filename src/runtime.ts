@@ -16,7 +16,7 @@ import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
 import { resolveOptions } from './options.ts'
-import { changeLive, openDirectory, openResolver } from './resolving.ts'
+import { changeLive, openDirectory, openDirectoryLater, openResolver } from './resolving.ts'
 import { StateMachine } from './state.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -149,6 +149,7 @@ class TenantRuntime implements Runtime {
   #resolver: Resolver
   #trust: Trust
   #closing: Promise<CloseReport> | undefined
+  #refreshing: Promise<unknown> = Promise.resolve()
 
   constructor(options: ResolvedOptions) {
     this.#options = options
@@ -245,14 +246,10 @@ class TenantRuntime implements Runtime {
   }
 
   async refresh(given?: RuntimeOptions): Promise<DirectoryChange> {
-    const options = given === undefined ? this.#options : changeLive(this.#options, resolveOptions(given))
-    const directory = given === undefined ? this.#directory : openDirectory(options)
-    const trust = createTrust(options.trustProxy)
-    const change = await directory.refresh(this.#directory)
-    this.#resolver = openResolver(directory, options)
-    this.#directory = directory
-    this.#options = options
-    this.#trust = trust
+    const read = this.#refreshing.then(() => this.#readAgain(given))
+    // One after the other: what was asked for last is what counts in the end.
+    this.#refreshing = read.catch(() => {})
+    const change = await read
     await Promise.all(this.#groups.targets().map((target) => this.#refreshGroup(target)))
     return change
   }
@@ -318,6 +315,18 @@ class TenantRuntime implements Runtime {
     this.#state.to('closed')
     this.#stopLog()
     return report
+  }
+
+  async #readAgain(given: RuntimeOptions | undefined): Promise<DirectoryChange> {
+    const options = given === undefined ? this.#options : changeLive(this.#options, resolveOptions(given))
+    const directory = given === undefined ? this.#directory : openDirectoryLater(options)
+    const trust = createTrust(options.trustProxy)
+    const change = await directory.refresh(this.#directory)
+    this.#resolver = openResolver(directory, options)
+    this.#directory = directory
+    this.#options = options
+    this.#trust = trust
+    return change
   }
 
   /** After a change of the source: a group whose tenant changed is reloaded, and goes on as it was if that fails. */

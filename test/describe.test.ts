@@ -2,6 +2,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { describeDirectory } from '../src/describe.ts'
 import type { ResolvedTenant, TenantDirectory } from '../src/group/tenant.ts'
+import { createAllowList } from '../src/label/allow.ts'
 import { createLabel } from '../src/label/expand.ts'
 import type { LabelSpec } from '../src/label/request-facts.ts'
 import { resolveOptions } from '../src/options.ts'
@@ -44,6 +45,7 @@ function directory(tenants: Record<string, ResolvedTenant> | undefined): TenantD
       return pattern === undefined ? undefined : { pattern, tenant: tenants?.[pattern] as ResolvedTenant }
     },
     patterns: () => tenants && Object.keys(tenants),
+    rules: () => tenants && createAllowList(Object.keys(tenants)),
     problems: () => [{ pattern: 'broken.test', message: 'm' }],
     refresh: async () => ({ added: [], changed: [], removed: [] }),
   }

@@ -59,6 +59,10 @@ export class AskedDirectory implements TenantDirectory {
     return undefined
   }
 
+  rules(): undefined {
+    return undefined
+  }
+
   problems(): readonly never[] {
     return []
   }

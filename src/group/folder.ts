@@ -1,4 +1,5 @@
 import { readdirSync, statSync } from 'node:fs'
+import type { Dirent } from 'node:fs'
 import path from 'node:path'
 import { TenantryError } from '../errors.ts'
 import { ANY_PATTERN, canonicalPattern } from '../label/host.ts'
@@ -6,13 +7,14 @@ import { findEntry, isFile, readJson } from './folder-entry.ts'
 import type { Listing } from './listed-directory.ts'
 import { resolveTenant, restartFile, revisionOf } from './resolve-tenant.ts'
 import type { TenantDefaults } from './resolve-tenant.ts'
+import type { Steps } from './slices.ts'
 import type { ResolvedTenant, TenantProblem } from './tenant.ts'
 
 /**
  * Every tenant of a folder, one folder each, named after its host. A broken one is a problem, never an exception.
  * @throws TenantryError ERR_CONFIG when the folder itself cannot be read
  */
-export function readFolder(folder: string, defaults: TenantDefaults): Listing {
+export function* readFolder(folder: string, defaults: TenantDefaults): Steps<Listing> {
   const tenants = new Map<string, ResolvedTenant>()
   const problems: TenantProblem[] = []
   for (const name of folderNames(folder)) {
@@ -22,22 +24,24 @@ export function readFolder(folder: string, defaults: TenantDefaults): Listing {
     } catch (error) {
       problems.push({ pattern: name, message: error instanceof Error ? error.message : String(error) })
     }
+    yield
   }
   return { tenants, problems }
 }
 
 /** Folders and symbolic links to folders; what starts with a dot and files are not ours. */
 function folderNames(folder: string): string[] {
-  let names: string[]
+  let entries: Dirent[]
   try {
-    names = readdirSync(folder)
+    entries = readdirSync(folder, { withFileTypes: true })
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new TenantryError('ERR_CONFIG', `the tenants' folder '${folder}' cannot be read: ${why}`, { cause })
   }
-  return names
-    .filter((name) => !name.startsWith('.') && name !== 'node_modules')
-    .filter((name) => isFolder(path.join(folder, name)))
+  return entries
+    .filter(({ name }) => !name.startsWith('.') && name !== 'node_modules')
+    .filter((entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path.join(folder, entry.name))))
+    .map(({ name }) => name)
     .toSorted()
 }
 

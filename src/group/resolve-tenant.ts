@@ -36,6 +36,22 @@ export const TENANT_KEYS = [
 ] as const satisfies readonly (keyof Tenant)[]
 const KINDS: readonly TenantKind[] = ['auto', 'listen', 'node', 'fetch']
 
+/** What a tenant has that says nothing of it: one copy for all of them, since there may be a million. */
+interface Shared extends Limits {
+  readonly applicationGroup: Label
+  readonly processGroup: Label
+}
+
+interface Limits {
+  readonly contextLimits: ContextLimits
+  readonly groupLimits: GroupLimits
+}
+
+const NO_VARIABLES: Readonly<Record<string, string>> = Object.freeze({})
+const NO_MODULES: readonly string[] = Object.freeze([])
+
+const SHARED = new WeakMap<TenantDefaults, Shared>()
+
 /** Where a tenant was found. */
 export interface TenantOrigin {
   readonly pattern: string
@@ -58,11 +74,12 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
   refuseUnknown(name, tenant, TENANT_KEYS)
   const mounts = readMounts(name, tenant, origin.base)
   const { directory = path.dirname((mounts.at(-1) as Mount).entry) } = origin
-  const label = (setting: 'applicationGroup' | 'processGroup'): Label =>
-    within(`${setting} of ${name}`, () => {
-      return defaults.createLabel(readLabel(name, setting, tenant[setting]) ?? defaults[setting])
-    })
-  const limits = readLimits(name, tenant['limits'], defaults)
+  const shared = sharedOf(defaults)
+  const label = (setting: 'applicationGroup' | 'processGroup'): Label => {
+    const spec = readLabel(name, setting, tenant[setting])
+    return spec === undefined ? shared[setting] : within(`${setting} of ${name}`, () => defaults.createLabel(spec))
+  }
+  const limits = tenant['limits'] === undefined ? shared : limitsOf(readLimits(name, tenant['limits'], defaults))
   const application = {
     mounts,
     kind: readKind(name, tenant['kind']),
@@ -70,8 +87,8 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
     preload: readPreload(name, tenant['preload'], origin.base),
     permission: readPermission(name, tenant['permission'], origin.base),
     directory,
-    contextLimits: pick(limits, CONTEXT_LIMITS),
-    groupLimits: pick(limits, GROUP_LIMITS),
+    contextLimits: limits.contextLimits,
+    groupLimits: limits.groupLimits,
   }
   return Object.freeze({
     ...application,
@@ -154,7 +171,8 @@ function readLabel(name: string, setting: string, value: unknown): LabelSpec | u
   throw wrong(`${setting} of ${name} is ${showValue(value)}; write a label such as '%{HOST}'`)
 }
 
-function readEnv(name: string, value: unknown = {}): Readonly<Record<string, string>> {
+function readEnv(name: string, value: unknown): Readonly<Record<string, string>> {
+  if (value === undefined) return NO_VARIABLES
   if (!isRecord(value)) throw wrong(`env of ${name} is ${showValue(value)}; write an object of text`)
   for (const [variable, text] of Object.entries(value)) {
     if (typeof text !== 'string' || text.includes('\0')) {
@@ -168,7 +186,8 @@ function readEnv(name: string, value: unknown = {}): Readonly<Record<string, str
 }
 
 /** Paths are made absolute; anything else is a package name, looked up from the entry. */
-function readPreload(name: string, value: unknown = [], base: string): readonly string[] {
+function readPreload(name: string, value: unknown, base: string): readonly string[] {
+  if (value === undefined) return NO_MODULES
   const list = readTexts(`preload of ${name}`, typeof value === 'string' ? [value] : value)
   return Object.freeze(list.map((module) => (/^\.{0,2}[/\\]/.test(module) ? path.resolve(base, module) : module)))
 }
@@ -186,7 +205,24 @@ function readPermission(name: string, value: unknown, base: string): PermissionS
   return Object.freeze({ read: paths('read'), write: paths('write') })
 }
 
-function readLimits(name: string, value: unknown = {}, defaults: TenantDefaults): Record<LimitName, number> {
+function sharedOf(defaults: TenantDefaults): Shared {
+  const known = SHARED.get(defaults)
+  if (known !== undefined) return known
+  const { applicationGroup, processGroup, createLabel } = defaults
+  const made: Shared = {
+    applicationGroup: createLabel(applicationGroup),
+    processGroup: createLabel(processGroup),
+    ...limitsOf(defaults),
+  }
+  SHARED.set(defaults, made)
+  return made
+}
+
+function limitsOf(all: ContextLimits & GroupLimits): Limits {
+  return { contextLimits: pick(all, CONTEXT_LIMITS), groupLimits: pick(all, GROUP_LIMITS) }
+}
+
+function readLimits(name: string, value: unknown, defaults: TenantDefaults): Record<LimitName, number> {
   if (!isRecord(value)) {
     throw wrong(`limits of ${name} is ${showValue(value)}; write an object such as { "memoryLimit": "64mb" }`)
   }

@@ -13,6 +13,7 @@ import { ListedDirectory } from './listed-directory.ts'
 import type { Listing } from './listed-directory.ts'
 import { resolveTenant } from './resolve-tenant.ts'
 import type { TenantDefaults } from './resolve-tenant.ts'
+import type { Steps } from './slices.ts'
 import type { ResolvedTenant, Tenant, TenantDirectory, TenantProblem } from './tenant.ts'
 
 export type { TenantFunction }
@@ -28,11 +29,22 @@ export type TenantSource =
   | TenantFunction
 
 /**
- * Opens a source of tenants. A folder's broken tenants are problems; a wrong setting in a Map or object is the
- * programmer's and throws.
+ * Opens a source of tenants and reads it, without a pause. A folder's broken tenants are problems; a wrong setting in a
+ * Map or object is the programmer's and throws.
  * @throws TenantryError ERR_OPTION_INVALID, ERR_CONFIG
  */
 export function openSource(
+  source: TenantSource, defaults: TenantDefaults, clock: Clock = systemClock,
+): TenantDirectory {
+  const directory = openSourceLater(source, defaults, clock)
+  return directory instanceof ListedDirectory ? directory.load() : directory
+}
+
+/**
+ * Opens a source of tenants; one that can be listed is empty until its first refresh, which rejects with what is wrong.
+ * @throws TenantryError ERR_CONFIG when there is no such folder
+ */
+export function openSourceLater(
   source: TenantSource, defaults: TenantDefaults, clock: Clock = systemClock,
 ): TenantDirectory {
   if (typeof source === 'function') return new AskedDirectory(source, defaults, clock)
@@ -41,25 +53,45 @@ export function openSource(
     if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
       throw new TenantryError('ERR_CONFIG', `tenants is ${showValue(source)}, and '${folder}' is no folder`)
     }
-    return new ListedDirectory(() => readFolder(folder, defaults))
+    return new ListedDirectory(() => readFolder(folder, defaults), clock)
   }
-  return new ListedDirectory(() => readEntries(source instanceof Map ? source : Object.entries(source), defaults))
+  return new ListedDirectory(() => readEntries(entriesOf(source), defaults), clock)
 }
 
-function readEntries(entries: Iterable<readonly [string, Tenant | string]>, defaults: TenantDefaults): Listing {
+type Given = Tenant | string
+
+/** As Object.entries for an object, without an array for each of a million hosts. */
+function* entriesOf(source: Exclude<TenantSource, string | TenantFunction>): Generator<readonly [string, Given]> {
+  if (source instanceof Map) {
+    yield* source as ReadonlyMap<string, Given>
+    return
+  }
+  const named = source as Readonly<Record<string, Given>>
+  for (const name of Object.keys(source)) yield [name, named[name] as Given]
+}
+
+function* readEntries(entries: Iterable<readonly [string, Given]>, defaults: TenantDefaults): Steps<Listing> {
   const tenants = new Map<string, ResolvedTenant>()
-  const problems: TenantProblem[] = []
-  const names = new Set<string>()
+  const problems = new Map<string, TenantProblem>()
+  // Many hosts of one application are often given the same value: it is read once.
+  const known = new Map<Given, ResolvedTenant>()
+  const base = process.cwd()
   for (const [name, given] of entries) {
     const pattern = readPattern(name)
-    if (names.has(pattern)) throw new TenantryError('ERR_OPTION_INVALID', `tenants names '${pattern}' twice`)
-    names.add(pattern)
-    const tenant = resolveTenant(given, { pattern, base: process.cwd() }, defaults)
-    const missing = tenant.mounts.find(({ entry }) => !isFile(entry))
-    if (missing === undefined) tenants.set(pattern, tenant)
-    else problems.push({ pattern, message: `the entry '${missing.entry}' does not exist` })
+    if (tenants.has(pattern) || problems.has(pattern)) {
+      throw new TenantryError('ERR_OPTION_INVALID', `tenants names '${pattern}' twice`)
+    }
+    const tenant = known.get(given) ?? resolveTenant(given, { pattern, base }, defaults)
+    const missing = known.has(given) ? undefined : tenant.mounts.find(({ entry }) => !isFile(entry))
+    if (missing === undefined) {
+      tenants.set(pattern, tenant)
+      known.set(given, tenant)
+    } else {
+      problems.set(pattern, { pattern, message: `the entry '${missing.entry}' does not exist` })
+    }
+    yield
   }
-  return { tenants, problems }
+  return { tenants, problems: [...problems.values()] }
 }
 
 function readPattern(name: unknown): string {

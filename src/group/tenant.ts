@@ -1,4 +1,5 @@
 import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
+import type { AllowList } from '../label/allow.ts'
 import type { Label, LabelSpec } from '../label/request-facts.ts'
 
 /** What a tenant may limit for itself instead of the runtime. Durations and sizes: numbers or text ('30s', '64mb'). */
@@ -74,6 +75,8 @@ export interface TenantDirectory {
   find(host: string): FoundTenant | undefined | Promise<FoundTenant | undefined>
   /** The hosts that the source names, as allow-list patterns; undefined when it cannot enumerate them. */
   patterns(): readonly string[] | undefined
+  /** These patterns as an allow list, without a copy of them; undefined likewise. It stays as it is when the source is read again. */
+  rules(): AllowList | undefined
   /** Tenants that were found but cannot be served, with the reason: they do not stop the others. */
   problems(): readonly TenantProblem[]
   /**

@@ -8,7 +8,7 @@ import { viewOf } from './hooks.ts'
 import type { GroupTarget } from '../group/lease.ts'
 import type { FoundTenant, ResolvedTenant, TenantDirectory } from '../group/tenant.ts'
 import type { AllowList } from '../label/allow.ts'
-import type { GroupName, RequestFacts } from '../label/request-facts.ts'
+import type { GroupName, LabelKind, RequestFacts } from '../label/request-facts.ts'
 import type { ClientFacts } from '../label/trust.ts'
 import type { Dispatch, Hooks } from './hooks.ts'
 
@@ -30,6 +30,19 @@ export interface ResolverSettings {
   readonly hooks: Hooks | undefined
 }
 
+/** A route with all that it depends on, where its labels look at nothing else. */
+interface LastRoute {
+  readonly host: string | undefined
+  readonly hostPort: number | undefined
+  readonly acceptingPort: number
+  /** Of the tenant's own mounts. */
+  readonly mount: number
+  readonly route: Route
+}
+
+/** Labels whose name follows from host, ports and mount alone. */
+const BY_HOST: ReadonlySet<LabelKind> = new Set(['global', 'literal', 'server', 'host', 'resource'])
+
 /**
  * From checked facts to a group, without allocating anything that lives:
  * allowed? tenant known? mount, label, process group. Throws the refusals of
@@ -38,8 +51,8 @@ export interface ResolverSettings {
 export class Resolver {
   readonly #settings: ResolverSettings
   readonly #ownHost: string
-  /** The last route of each tenant; it holds as long as its label gives the same name. */
-  readonly #last = new WeakMap<ResolvedTenant, { readonly name: GroupName; readonly mount: number; readonly route: Route }>()
+  /** The last route of each rule: mostly it has one host, and then neither a name nor a target is made again. */
+  readonly #last = new WeakMap<FoundTenant, LastRoute>()
 
   constructor(settings: ResolverSettings) {
     this.#settings = settings
@@ -92,13 +105,14 @@ export class Resolver {
     const { tenant, pattern } = found
     const mount = matchMount(tenant, facts.url)
     if (mount === -1) throw notFound(`No mount of the tenant for '${cutText(host)}' fits the request's path`)
+    if (chosen === undefined) {
+      const last = this.#last.get(found)
+      if (last !== undefined && last.mount === mount && isFor(last, facts)) return last.route
+    }
     const path = (tenant.mounts[mount] as { path: string }).path
     const group = chosen?.applicationGroup === undefined
       ? tenant.applicationGroup(facts, path)
       : givenName(chosen.applicationGroup, "the dispatch hook's applicationGroup")
-    const last = this.#last.get(tenant)
-    const isPlain = chosen === undefined && (tenant.processGroup.kind === 'global' || tenant.processGroup.kind === 'literal')
-    if (last !== undefined && last.name === group && last.mount === mount && isPlain) return last.route
     const processGroup = chosen?.processGroup === undefined
       ? tenant.processGroup(facts, path).shown
       : givenName(chosen.processGroup, "the dispatch hook's processGroup").shown
@@ -120,9 +134,16 @@ export class Resolver {
         mounts: perMount ? [tenant.mounts[mount] as { path: string; entry: string }] : tenant.mounts,
       },
     }
-    if (isPlain) this.#last.set(tenant, { name: group, mount, route })
+    if (chosen === undefined && BY_HOST.has(tenant.applicationGroup.kind) && BY_HOST.has(tenant.processGroup.kind)) {
+      const { hostPort, acceptingPort } = facts
+      this.#last.set(found, { host: facts.host, hostPort, acceptingPort, mount, route })
+    }
     return route
   }
+}
+
+function isFor(last: LastRoute, { host, hostPort, acceptingPort }: RequestFacts): boolean {
+  return last.host === host && last.hostPort === hostPort && last.acceptingPort === acceptingPort
 }
 
 /** A host's name belongs to one tenant; any other name may be given to several, and a group serves only one. */

@@ -28,15 +28,15 @@ export function createLabel(spec: LabelSpec, settings: LabelSettings): Label {
   if (!spec.startsWith('%')) return literal(spec)
   if (spec === '%{SERVER}') {
     const { name, port } = serverOf(settings)
-    return label('server', remembering('server', () => name, port))
+    return label('server', ofHost('server', () => name, port))
   }
   if (spec === '%{HOST}') {
     const { name, port } = serverOf(settings)
-    return label('host', remembering('host', (facts) => facts.host ?? name, port))
+    return label('host', ofHost('host', (facts) => facts.host ?? name, port))
   }
   if (spec === '%{RESOURCE}') {
     const { name, port } = serverOf(settings)
-    return label('resource', remembering('resource', () => name, port))
+    return label('resource', ofHost('resource', () => name, port))
   }
   const variable = /^%\{ENV:([^\s{}%]+)\}$/.exec(spec)?.[1]
   if (variable !== undefined) return byVariable(variable, settings)
@@ -52,20 +52,11 @@ function named(kind: LabelKind, shown: string): GroupName {
   return { key: `${kind}:${shown}`, shown }
 }
 
-/**
- * Makes the name anew only when it differs from the last one: a tenant has its own
- * label and mostly one host, and a name that is the same object costs no look-up by its text.
- */
-function remembering(kind: LabelKind, host: (facts: RequestFacts) => string, port: (facts: RequestFacts) => number): Expand {
-  let last: { host: string; port: number; mount: string; name: GroupName } | undefined
+/** A name made of a host and a port, and with the mount for `%{RESOURCE}`. */
+function ofHost(kind: LabelKind, host: (facts: RequestFacts) => string, port: (facts: RequestFacts) => number): Expand {
   return (facts, mount) => {
-    const newHost = host(facts)
-    const newPort = port(facts)
-    if (last !== undefined && last.host === newHost && last.port === newPort && last.mount === mount) return last.name
-    const text = withPort(newHost, newPort)
-    const name = named(kind, kind === 'resource' ? `${text}|${mount}` : text)
-    last = { host: newHost, port: newPort, mount, name }
-    return name
+    const text = withPort(host(facts), port(facts))
+    return named(kind, kind === 'resource' ? `${text}|${mount}` : text)
   }
 }
 

@@ -85,6 +85,14 @@ test('refresh(options) keeps a tenant that is broken now as it was', async (t) =
   assert.equal(runtime.problems().length, 1)
 })
 
+test('of two refreshes at once the later one counts, also when the earlier one has more to read', async (t) => {
+  const { runtime, folder } = await openHouse(t, { 'a.test': COUNTING })
+  const entry = path.join(folder, 'a.test', 'index.mjs')
+  const many = new Map(Array.from({ length: 20_000 }, (_, index) => [`h${index}.test`, entry]))
+  await Promise.all([runtime.refresh({ tenants: many }), runtime.refresh({ tenants: { 'last.test': entry } })])
+  assert.deepEqual(runtime.patterns(), ['last.test'])
+})
+
 test('touching tmp/restart.txt, or removing it, asks for new contexts: of that tenant only', async (t) => {
   const { port, runtime, folder } = await openHouse(t, { 'a.test': COUNTING, 'b.test': COUNTING })
   const requests = async (host: string): Promise<unknown> => (await askJson(port, host))['requests']
