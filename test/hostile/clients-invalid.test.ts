@@ -63,7 +63,9 @@ test('a body that is announced behind more fields than are looked at is no reque
   const raw = await Raw.open(siege.port)
   raw.send(post(`Connection: close\r\n${'a:\r\n'.repeat(2100)}Content-Length: ${HIDDEN.length}`, HIDDEN))
   await raw.closed
-  assert.deepEqual([statuses(raw.text), raw.text.includes('hidden')], [['200'], false])
+  // Node 20 leaves out the fields beyond its limit; later ones refuse such a head.
+  assert.match(statuses(raw.text).join(), /^(?:200|431)$/)
+  assert.ok(!raw.text.includes('hidden'))
 })
 
 test('an upgrade that calls itself HTTP/2.0 on a connection of HTTP/1 may be reset', { skip }, async (t) => {
