@@ -52,13 +52,16 @@ const ARGUMENTS: Readonly<Record<OptionKind, string>> = {
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
+/** Where the command's default is not that of the library. */
+const COMMAND_DEFAULTS: Readonly<Partial<Record<OptionName, string>>> = { processGroup: 'the one that --processes makes' }
+
 const optionFlags = OPTION_NAMES.filter((name) => OPTIONS[name].scalar).map((name): Flag => {
   const { kind, doc, standard } = OPTIONS[name]
   return {
     ...names(name, kebab(name)),
     argument: ARGUMENTS[kind],
     doc,
-    standard,
+    standard: COMMAND_DEFAULTS[name] ?? standard,
     check: (value, shown) => checkOption(name, value, shown),
     fromText: kind === 'count' ? toNumber : kind === 'proxy' ? toProxies : (text) => text,
   }
@@ -111,7 +114,7 @@ const commandFlags: readonly Flag[] = [
     ...names('processes', 'processes'),
     argument: '<number>',
     doc: 'How many daemons share the tenants; 0 runs them in threads of the command itself.',
-    standard: '1, unless processGroup or processGroups is set',
+    standard: '1 (0 on Windows), unless processGroup or processGroups is set',
     check: checkProcesses,
     fromText: toNumber,
   },
