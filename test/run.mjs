@@ -2,7 +2,7 @@
  * Runs the compiled tests: `node test/run.mjs [filter…] [node options…]`.
  * A filter is a part of a test file's path: `label/`, `architecture`.
  * `--concurrency=N` files at once, `--time-limit=SECONDS` for each of them;
- * `--quiet` leaves out what passing files say.
+ * `--quiet` leaves out what passing files say, `--without=FILTER` files.
  *
  * Each file is a process with a group of its own, since `node --test` neither
  * ends a file that hangs (from Node 24 on) nor what such a file has started.
@@ -17,7 +17,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const built = process.env.TENANTRY_TEST_FOLDER ?? join(root, 'build', 'test')
 const args = process.argv.slice(2)
 const filters = args.filter((argument) => !argument.startsWith('--'))
-const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency=|time-limit=|quiet$)/.test(argument))
+const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency=|time-limit=|without=|quiet$)/.test(argument))
+const without = args.filter((argument) => argument.startsWith('--without=')).map((argument) => argument.slice(10))
 const quiet = args.includes('--quiet')
 // Many files start worker threads or servers of their own: more files than processors is only noise.
 const concurrency = numberOption('concurrency', Math.max(1, Math.min(4, availableParallelism())))
@@ -33,7 +34,7 @@ try {
 const files = entries
   .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-  .filter((file) => filters.length === 0 || filters.some((filter) => file.split(sep).join('/').includes(filter)))
+  .filter((file) => (filters.length === 0 || matches(file, filters)) && !matches(file, without))
   .sort()
   // By far the longest: begun last, one processor would work and the others wait.
   .sort((a, b) => Number(b.includes('hostile')) - Number(a.includes('hostile')))
@@ -64,6 +65,10 @@ if (failed.length > 0) console.log(`\n✖ failing files, as ${process.version} r
 for (const [name, count] of Object.entries(totals)) console.log(`ℹ ${name} ${count}`)
 console.log(`ℹ duration_ms ${performance.now() - started}`)
 process.exitCode = failed.length > 0 ? 1 : 0
+
+function matches(file, some) {
+  return some.some((filter) => file.split(sep).join('/').includes(filter))
+}
 
 /** Prints what a file said in one piece when it is over, and adds up its closing lines. */
 async function runFile(file) {

@@ -69,6 +69,13 @@ test('a quiet run says what fails and how many passed, and nothing of files that
   assert.doesNotMatch(said, /is fine|fine\.test\.js/)
 })
 
+test('a run without some files counts and names only the others', async (t) => {
+  const { code, said } = await run(t, `throw new Error('it ran')`, '--without=other')
+  assert.equal(code, 0, said)
+  assert.match(said, /ℹ tests 1\n/)
+  assert.doesNotMatch(said, /other\.test\.js|it ran/)
+})
+
 test('a test that fails and a file that breaks off are named, and fail the run', async (t) => {
   const wrong = await run(t, `import test from 'node:test'; test('is wrong', () => { throw new Error('on purpose') })`)
   assert.equal(wrong.code, 1)

@@ -2,6 +2,7 @@
  * The whole suite on every line of Node that is supported:
  * `node test/matrix/run.mjs [node20 node22 …] [filter…] [options of test/run.mjs…]`.
  * Only lint and types are left out, which are the same on each: the compiled tests are there already.
+ * `--brief`, as in CI, leaves out the files of LONG too.
  * The binaries are installed when they are missing or others than package.json names; without one nothing runs.
  */
 import { spawnSync } from 'node:child_process'
@@ -12,10 +13,16 @@ import { fileURLToPath } from 'node:url'
 const folder = fileURLToPath(new URL('.', import.meta.url))
 const wanted = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).dependencies
 const known = Object.keys(wanted)
-const args = process.argv.slice(2)
+/**
+ * A third of the suite's time; CI runs these on its own Node and the rest on every line. What they attack with depends
+ * least on the line: loops, memory and starts that V8 has had for long, and a tool that writes bytes slowly.
+ */
+const LONG = ['hostile/tenants', 'hostile/daemon-tenants', 'hostile/slowhttptest']
+const brief = process.argv.includes('--brief')
+const args = process.argv.slice(2).filter((argument) => argument !== '--brief')
 const chosen = known.filter((name) => args.includes(name))
 const names = chosen.length > 0 ? chosen : known
-const rest = args.filter((argument) => !known.includes(argument))
+const rest = [...args.filter((argument) => !known.includes(argument)), ...(brief ? LONG.map((file) => `--without=${file}`) : [])]
 const bin = (name) => join(folder, 'node_modules', name, 'bin')
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -52,6 +59,7 @@ for (const name of names) {
 }
 
 console.log()
+if (brief) console.log(`left out: ${LONG.join(', ')}; \`npm run test:matrix\` without --brief runs them`)
 for (const { version, passed, seconds } of results) console.log(`${passed ? '✔' : '✖'} ${version} (${seconds} s)`)
 process.exitCode = results.length === names.length && results.every(({ passed }) => passed) ? 0 : 1
 
