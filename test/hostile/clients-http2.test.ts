@@ -9,7 +9,7 @@ let siege: Siege
 let port = 0
 before(async () => {
   if (skip !== false) return
-  siege = await Siege.open([fileURLToPath(new URL('http2-server.js', import.meta.url))])
+  siege = await Siege.open({ args: [fileURLToPath(new URL('http2-server.js', import.meta.url))] })
   port = Number(siege.log.find(({ msg }) => msg === 'listening')?.['http2'])
 })
 after(() => siege?.close())

@@ -2,10 +2,10 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { head, many, Raw } from './raw.ts'
-import { COMMAND, Siege, skip, sleep } from './siege.ts'
+import { THREADS, Siege, skip, sleep } from './siege.ts'
 
 let siege: Siege
-before(async () => { if (skip === false) siege = await Siege.open(COMMAND) })
+before(async () => { if (skip === false) siege = await Siege.open(THREADS) })
 after(() => siege?.close())
 
 /** What must never be served: it stands in the body, or behind the end, of something that is no request. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { Load } from './load.ts'
+import type { MessagePort } from 'node:worker_threads'
 
 /** How the neighbours fared. Times in milliseconds. */
 export interface Fared {
@@ -15,53 +16,59 @@ export interface Fared {
 export class Neighbours {
   readonly #worker: Worker
 
-  private constructor(worker: Worker) {
-    this.#worker = worker
+  constructor(port: number) {
+    this.#worker = new Worker(new URL(import.meta.url), { workerData: port })
   }
 
-  static async open(port: number): Promise<Neighbours> {
-    const worker = new Worker(new URL(import.meta.url), { workerData: port })
-    await once(worker, 'message')
-    return new Neighbours(worker)
+  /** Resolves once each of them is served. */
+  async start(): Promise<void> {
+    this.#worker.postMessage('start')
+    await once(this.#worker, 'message')
   }
 
   async stop(): Promise<Fared> {
     this.#worker.postMessage('stop')
     const [fared] = (await once(this.#worker, 'message')) as [Fared]
-    await this.#worker.terminate()
     return fared
   }
-}
 
-/** The first requests of a thread load code and open connections: they say nothing about the server. */
-const SETTLING = 200
+  async close(): Promise<void> {
+    await this.#worker.terminate()
+  }
+}
 
 /** How often it is looked how late the machine is. */
 const TICK = 5
 
-function watch(port: number): void {
-  const load = new Load(port)
-  let lateness: number[] = []
-  let expected = performance.now() + TICK
-  const timer = setInterval(() => {
-    const now = performance.now()
-    lateness.push(Math.max(0, now - expected))
-    expected = now + TICK
-  }, TICK)
-  setTimeout(() => {
+async function watch(port: number): Promise<void> {
+  for (;;) {
+    await said('start')
+    const load = new Load(port)
+    // The first requests load code and open connections: they say nothing about the server.
+    await answered(load)
+    const lateness: number[] = []
+    let expected = performance.now() + TICK
+    const timer = setInterval(() => {
+      const now = performance.now()
+      lateness.push(Math.max(0, now - expected))
+      expected = now + TICK
+    }, TICK)
     load.begin()
-    lateness = []
     parentPort?.postMessage('ready')
-  }, SETTLING)
-  parentPort?.once('message', () => {
+    await said('stop')
     clearInterval(timer)
     // Those who wait for an answer just now are the ones to count.
-    void answered(load).then(() => load.stop()).then(() => {
-      const { requests, failures, p99 } = load
-      const late = lateness.toSorted((a, b) => a - b)[Math.floor(lateness.length * 0.99)] ?? 0
-      parentPort?.postMessage({ requests, failures, p99, late } satisfies Fared)
-    })
-  })
+    await answered(load)
+    await load.stop()
+    const { requests, failures, p99 } = load
+    const late = lateness.toSorted((a, b) => a - b)[Math.floor(lateness.length * 0.99)] ?? 0
+    parentPort?.postMessage({ requests, failures, p99, late } satisfies Fared)
+  }
+}
+
+async function said(word: string): Promise<void> {
+  const [heard] = (await once(parentPort as MessagePort, 'message')) as [string]
+  if (heard !== word) throw new Error(`'${heard}' in place of '${word}'`)
 }
 
 /** Each of the neighbours has got one more answer, or none for longer than it waits. */
@@ -72,4 +79,4 @@ async function answered(load: Load): Promise<void> {
   }
 }
 
-if (!isMainThread && typeof workerData === 'number') watch(workerData)
+if (!isMainThread && typeof workerData === 'number') void watch(workerData)

@@ -17,8 +17,8 @@ process.on('message', () => {
   globalThis.gc?.()
   setImmediate(() => {
     globalThis.gc?.()
-    const { heapUsed, external, rss } = process.memoryUsage()
-    process.send?.({ held: heapUsed + external, resident: rss, warnings, open })
+    const { heapUsed, external } = process.memoryUsage()
+    process.send?.({ held: heapUsed + external, warnings, open })
   })
 })
 process.channel?.unref()

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -32,14 +32,24 @@ const PATIENCE = 6000
 /** Descriptors are counted in /proc. */
 export const skip = process.platform === 'linux' ? false : 'descriptors are counted in /proc'
 
-/** A program and its arguments, to which the folder of tenants is added. */
-export type Server = readonly string[]
+/** A program to attack. */
+export interface Server {
+  /** Its module and arguments, to which the folder of tenants is added, or a configuration that names it. */
+  readonly args: readonly string[]
+  readonly inDaemon?: true
+}
 
-/**
- * One process, so that its descriptors and memory are all there is to count. Applications here never answer on
- * purpose: what then waits is let go by `handlerTimeout`.
- */
-export const COMMAND: Server = ['dist/cli/main.js', 'serve', '--port', '0', '--processes', '0', '--handler-timeout', '2s']
+/** Applications here never answer on purpose: what then waits is let go by `handlerTimeout`. */
+const SERVE = ['dist/cli/main.js', 'serve', '--port', '0', '--handler-timeout', '2s']
+
+/** One process, so that its descriptors and memory are all there is to count. */
+export const THREADS: Server = { args: [...SERVE, '--processes', '0'] }
+
+/** The front, and a daemon in which the tenants are: what the command does by default, with a daemon that can collect. */
+export const DAEMON: Server = { args: SERVE, inDaemon: true }
+const CONFIGURATION = {
+  tenants: 'tenants', processGroup: 'tenants', processGroups: { tenants: { startAhead: true, execArgv: ['--expose-gc'] } },
+}
 
 /** What is attacked: answers fast, late, never, with what it was sent, in pieces, and without end. */
 const VICTIM = `
@@ -84,7 +94,7 @@ interface Held {
   readonly victim: number
   /** Requests that the front has given to a context, and that the victim knows, without an end so far. */
   readonly open: number
-  /** Resident memory of the whole process. Bytes. */
+  /** Resident memory of all processes. Bytes. */
   readonly resident: number
   readonly descriptors: number
   readonly warnings: number
@@ -103,6 +113,7 @@ export class Siege {
   readonly log: readonly LogLine[]
   readonly #child: ChildProcess
   readonly #folder: string
+  readonly #neighbours: Neighbours
   /** What was written to stderr last: why it crashed. */
   readonly #complaint: () => string
 
@@ -116,18 +127,22 @@ export class Siege {
     this.port = port
     this.log = log
     this.#folder = folder
+    this.#neighbours = new Neighbours(port)
   }
 
-  static async open(server: Server): Promise<Siege> {
+  static async open({ args, inDaemon }: Server): Promise<Siege> {
     const folder = await mkdtemp(path.join(tmpdir(), 'tenantry-siege-'))
+    const tenants = path.join(folder, 'tenants')
+    const configuration = path.join(folder, 'tenantry.json')
+    await writeFile(configuration, JSON.stringify(CONFIGURATION))
     // Some tools can only ask for the address that they connect to.
     await Promise.all(Object.entries({ ...NEIGHBOURS, 'victim.test': VICTIM, '127.0.0.1': VICTIM }).map(async ([host, text]) => {
-      await mkdir(path.join(folder, host))
-      await writeFile(path.join(folder, host, 'index.mjs'), text)
+      await mkdir(path.join(tenants, host), { recursive: true })
+      await writeFile(path.join(tenants, host, 'index.mjs'), text)
     }))
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TENANTRY_|NODE_TEST)/.test(name)))
     const probe = new URL('probe.js', import.meta.url).href
-    const child = spawn(process.execPath, ['--expose-gc', '--import', probe, ...server, folder], {
+    const child = spawn(process.execPath, ['--expose-gc', '--import', probe, ...args, inDaemon ? configuration : tenants], {
       env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     let complaint = ''
@@ -147,6 +162,7 @@ export class Siege {
   }
 
   async close(): Promise<void> {
+    await this.#neighbours.close()
     this.#child.kill('SIGKILL')
     if (this.alive) await once(this.#child, 'exit')
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.destroy()
@@ -157,8 +173,14 @@ export class Siege {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
+  /** The front, and its daemon where there is one. */
+  get #pids(): readonly number[] {
+    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'latin1').split(' ')
+    return [this.pid, ...children.filter(Boolean).map(Number)]
+  }
+
   get descriptors(): number {
-    return readdirSync(`/proc/${this.pid}/fd`).length
+    return this.#pids.reduce((sum, pid) => sum + readdirSync(`/proc/${pid}/fd`).length, 0)
   }
 
   async ask(host: string, url = '/'): Promise<string> {
@@ -200,16 +222,16 @@ export class Siege {
   }
 
   async #watch(attack: (siege: Siege) => Promise<void>): Promise<Fared> {
-    const neighbours = await Neighbours.open(this.port)
+    await this.#neighbours.start()
     try {
       await attack(this)
     } catch (error) {
-      await neighbours.stop()
+      await this.#neighbours.stop()
       throw error
     }
     // Attacks that take no time are watched for a moment, too.
     await sleep(200)
-    return await neighbours.stop()
+    return await this.#neighbours.stop()
   }
 
   /** The number of descriptors, once it has been the same for a second. */
@@ -239,11 +261,16 @@ export class Siege {
     const victim = JSON.parse(await this.ask('victim.test', '/memory')) as { held: number; open: number }
     const said = once(this.#child, 'message', { signal: AbortSignal.timeout(10_000) })
     this.#child.send('held')
-    const [front] = (await said) as [{ held: number; resident: number; warnings: number; open: number }]
-    const { resident, warnings } = front
+    const [front] = (await said) as [{ held: number; warnings: number; open: number }]
+    const resident = this.#pids.reduce((sum, pid) => sum + residentMemory(pid), 0)
+    const { warnings } = front
     const open = front.open + victim.open
     return { front: front.held, victim: victim.held, open, resident, descriptors: this.descriptors, warnings }
   }
+}
+
+function residentMemory(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) * 1024
 }
 
 function isBack(before: Held, after: Held): boolean {

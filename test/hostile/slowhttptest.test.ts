@@ -2,13 +2,13 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { promisify } from 'node:util'
-import { COMMAND, Siege, skip as elsewhere } from './siege.ts'
+import { THREADS, Siege, skip as elsewhere } from './siege.ts'
 
 const isInstalled = spawnSync('slowhttptest', ['-h']).error === undefined
 const skip = elsewhere === false && !isInstalled ? 'slowhttptest is not installed' : elsewhere
 
 let siege: Siege
-before(async () => { if (skip === false) siege = await Siege.open(COMMAND) })
+before(async () => { if (skip === false) siege = await Siege.open(THREADS) })
 after(() => siege?.close())
 
 const run = promisify(execFile)
@@ -27,6 +27,6 @@ for (const [name, [path, ...flags]] of Object.entries(MODES)) {
       const { stdout } = await run('slowhttptest', [...flags, '-c', '300', '-r', '300', '-l', String(seconds), '-u', url])
       assert.match(stdout, /slow HTTP test status/i)
     }
-    await siege.withstands(t, { warmUp: attack(1), attack: attack(3) })
+    await siege.withstands(t, { warmUp: attack(1), attack: attack(2) })
   })
 }
