@@ -41,7 +41,15 @@ export async function describeDirectory(
   for (const pattern of patterns) {
     const found = await directory.find(pattern.startsWith('*.') ? `any${pattern.slice(1)}` : pattern)
     // A tenant that is refused when it is looked up is a problem already.
-    if (found !== undefined && found.pattern === pattern) tenants.push(describeTenant(found, port))
+    if (found === undefined || found.pattern !== pattern) continue
+    const described = describeTenant(found, port)
+    tenants.push(described)
+    const name = described.mounts[0]?.processGroup ?? ''
+    // Only a literal is the same for every request.
+    const isFixed = found.tenant.processGroup.kind === 'literal' && name !== ''
+    if (isFixed && !Object.hasOwn(options.processGroups, name)) {
+      problems.push({ pattern, message: `the process group '${name}' is not declared: every request is a 500; see processGroups` })
+    }
   }
   return { options, tenants, problems }
 }

@@ -9,7 +9,7 @@ import { resolveOptions } from '../src/options.ts'
 
 const options = resolveOptions({ tenants: 'x' })
 
-function tenant(applicationGroup: LabelSpec): ResolvedTenant {
+function tenant(applicationGroup: LabelSpec, processGroup: LabelSpec = ''): ResolvedTenant {
   const settings = { serverName: 'localhost', labelPort: 'accepting', environment: {} } as const
   return {
     mounts: [
@@ -20,7 +20,7 @@ function tenant(applicationGroup: LabelSpec): ResolvedTenant {
     env: {},
     preload: [],
     applicationGroup: createLabel(applicationGroup, settings),
-    processGroup: createLabel('', settings),
+    processGroup: createLabel(processGroup, settings),
     permission: undefined,
     directory: '/srv',
     identity: '1',
@@ -73,4 +73,15 @@ test('every tenant is described with the groups that a request would get', async
 
 test('a source that cannot list its tenants is described as such', async () => {
   assert.equal((await describeDirectory(directory(undefined), options, 80)).tenants, undefined)
+})
+
+test('a process group that nobody declared is a problem of its tenant, where its name does not depend on the request', async () => {
+  const source = directory({
+    'a.test': tenant('%{HOST}', 'shop'),
+    'b.test': tenant('%{HOST}', 'shpo'),
+    'c.test': tenant('%{HOST}', '%{HOST}'),
+  })
+  const { problems } = await describeDirectory(source, resolveOptions({ tenants: 'x', processGroups: { shop: {} } }), 8080)
+  assert.deepEqual(problems.map(({ pattern }) => pattern), ['broken.test', 'b.test'])
+  assert.match(problems[1]?.message ?? '', /'shpo' is not declared/)
 })
