@@ -82,7 +82,7 @@ export interface Runtime extends AsyncDisposable {
    * Call it before the server listens. Bodies are watched anyway, and servers of `listen()` are protected.
    */
   protect(server: WatchedServer): void
-  /** Starts a server that Tenantry owns; `close()` closes it. Rejects with Node's own error when it cannot listen. */
+  /** Starts a server that Tenantry owns, for at most `maxConnections`; `close()` closes it. Rejects with Node's own error when it cannot listen. */
   listen(options?: ListenOptions): Promise<Server>
   /** Resolves when requests can be served. Calling it is optional. */
   start(): Promise<Runtime>

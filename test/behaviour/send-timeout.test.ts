@@ -28,6 +28,7 @@ const server = http.createServer((req, res) => {
   if (req.url === '/endless') return endless(res)
   if (req.url === '/whole') return res.end(Buffer.alloc(300_000, 'y'))
   if (req.url === '/long') return res.end(Buffer.alloc(40_000_000, 'z'))
+  if (req.url === '/burst') { res.write(Buffer.alloc(10_000_000, 'b')); return setTimeout(() => res.end('last'), 2500) }
   if (req.url === '/events') { res.write('first'); return setTimeout(() => res.end('last'), 1600) }
   res.end('fine')
 })
@@ -155,9 +156,9 @@ test('who takes a little now and then gets all of it, and who has nothing to tak
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const codes = failures(t)
-  const slow = async (socket: net.Socket): Promise<number> => {
+  const slow = async (socket: net.Socket, path = '/long'): Promise<number> => {
     t.after(() => socket.destroy())
-    socket.write(get('/long', 'Connection: close\r\n'))
+    socket.write(get(path, 'Connection: close\r\n'))
     const closed = once(socket, 'close')
     let bytes = 0
     // A window of the kernel at a time, in which it asks for more; then nothing for most of sendTimeout.
@@ -165,7 +166,7 @@ test('who takes a little now and then gets all of it, and who has nothing to tak
       const part = socket.read() as Uint8Array | null
       if (part === null) await Promise.race([once(socket, 'readable'), closed])
       else bytes += part.byteLength
-      if (bytes > (pauses + 1) * 10_000_000) {
+      if (bytes > pauses * 10_000_000) {
         pauses++
         await new Promise((resolve) => setTimeout(resolve, 300))
       }
@@ -173,12 +174,14 @@ test('who takes a little now and then gets all of it, and who has nothing to tak
     return bytes
   }
   const secure = (server.address() as AddressInfo).port
-  const [events, ...sizes] = await Promise.all([
+  const [events, burst, ...sizes] = await Promise.all([
     ask(port, 'a.test', '/events'),
+    slow(net.connect({ port, host: '127.0.0.1' }), '/burst'),
     slow(net.connect({ port, host: '127.0.0.1' })),
     slow(tls.connect({ port: secure, host: '127.0.0.1', rejectUnauthorized: false })),
   ])
   assert.equal(events.text, 'firstlast')
+  assert.ok(burst > 10_000_000, 'it was held back once, and had nothing more to say for a while')
   for (const size of sizes) assert.ok(size > 40_000_000, `${size} bytes`)
   assert.deepEqual(codes, [])
 })
@@ -195,6 +198,7 @@ test('an answer that waits for another one on its connection is not late before 
 
 test('sendTimeout 0 waits for ever', async (t) => {
   const { port, runtime } = await openHouse(t, { 'a.test': APP }, { ...SHORT, sendTimeout: 0 })
+  await ask(port, 'a.test')
   const wire = await Wire.open(t, port)
   wire.socket.pause()
   wire.send(get('/endless'))
