@@ -165,11 +165,11 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     const { reason, error } = this.#ending ?? this.#blame(exitCode, crash, wasStarting)
     this.#state.to('exited')
     this.#rejectReady(error)
+    // Before its requests fail: whoever asks again at once must not get a slot in it. That of a zombie was told before.
+    this.#resolveEnded({ reason, terminated: this.#ending !== undefined, exitCode, error, zombie: false })
     this.#channel.close(error)
     this.#vessel.carrier.close()
-    // The end of a zombie was told when it became one.
     if (wasZombie) return
-    this.#resolveEnded({ reason, terminated: this.#ending !== undefined, exitCode, error, zombie: false })
     publish('tenantry:context:exit', { ...this.#names(), reason, exitCode, error: this.#ending?.error ?? crash })
   }
 

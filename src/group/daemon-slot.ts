@@ -41,7 +41,7 @@ export class DaemonSlot {
   /** With those that end while the next one is there already. */
   readonly #alive = new Set<Daemon>()
   #failures = 0
-  #retryAt = 0
+  #isDown = false
   #stopRetry: () => void = () => {}
 
   constructor(host: SlotHost) {
@@ -51,13 +51,13 @@ export class DaemonSlot {
     this.groups = new Groups({
       ...host.groups,
       createContext: (spec) => host.startIn(this.#living(), spec),
-      mayStart: () => !this.isDown,
+      mayStart: () => !this.#isDown,
     })
   }
 
   /** Its daemons died too soon: no other one starts yet. */
   get isDown(): boolean {
-    return this.#host.groups.clock.now() < this.#retryAt
+    return this.#isDown
   }
 
   /** undefined before the first context, and between two daemons. */
@@ -121,8 +121,12 @@ export class DaemonSlot {
     this.#failures = failed && clock.now() - bornAt < PROVEN ? this.#failures + 1 : 0
     // The first failure may be an accident: it costs those who wait nothing but the start.
     const wait = backOff(this.#failures - 1, random())
-    this.#retryAt = clock.now() + wait
+    this.#isDown = wait > 0
     this.#stopRetry()
-    this.#stopRetry = clock.after(wait, () => this.groups.resume())
+    // Its word, and no look at the clock: a timer may come a fraction of a millisecond early, and nobody looks again.
+    this.#stopRetry = clock.after(wait, () => {
+      this.#isDown = false
+      this.groups.resume()
+    })
   }
 }

@@ -5,14 +5,13 @@ import { readExtendedConnect } from './extended-connect.ts'
 import { FetchPassage } from './fetch.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
 import { clientOf, factsOf } from './head-facts.ts'
-import { Passage, publishRefusal } from './passage.ts'
+import { mayRunAgain, Passage, publishRefusal } from './passage.ts'
 import { closeWithConnection } from './pipelined.ts'
 import { bodyConsumed, bodyTooLarge, readBodyFacts } from './body-facts.ts'
 import { bodyFactsOf } from './http2-front.ts'
 import { Relay } from './relay.ts'
 import { FrontTunnel, refuseUpgrade } from './tunnel.ts'
 import type http from 'node:http'
-import type { BodyFacts } from './body-facts.ts'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Groups } from '../group/groups.ts'
@@ -142,9 +141,6 @@ export class Dispatcher {
   }
 }
 
-/** RFC 9110 §9.2.2. */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
-
 /** A request on its way to a relay. */
 class RequestPassage extends Passage {
   readonly #dispatcher: Dispatcher
@@ -180,14 +176,8 @@ class RequestPassage extends Passage {
     const { deadlines, bodies, sends } = this.#dispatcher
     const requestId = this.#dispatcher.nextRequestId()
     const expectsContinue = this.#expectsContinue
-    const again = this.#mayRunAgain(lease, body) ? () => this.#runAgain() : undefined
+    const again = !this.#wasRunAgain && mayRunAgain(lease, req.method, body.hasBody) ? () => this.#runAgain() : undefined
     new Relay(req, this.#res, body, { lease, mount, client, requestId, expectsContinue, deadlines, bodies, sends, again })
-  }
-
-  /** In a daemon, which others may kill; and what is safe to repeat (RFC 9110 §9.2.2), with nothing of it used up. */
-  #mayRunAgain(lease: Lease, { hasBody }: BodyFacts): boolean {
-    const { method } = this.req
-    return lease.context.spec.processGroup !== '' && !this.#wasRunAgain && !hasBody && IDEMPOTENT.has(method as string)
   }
 
   #runAgain(): void {
