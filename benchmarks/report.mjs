@@ -6,7 +6,9 @@
 import { readFileSync } from 'node:fs'
 import { cases, figures } from './cases.mjs'
 import { showChurn, showChurnVerdict } from './churn-report.mjs'
+import { showColdStart, showColdStartVerdict } from './coldstart-report.mjs'
 import { showSpread, table } from './figures.mjs'
+import { showLookup, showLookupVerdict } from './lookup-report.mjs'
 import { showSoakPart } from './soak/verdict.mjs'
 
 export const PAGES = ['README.md', 'benchmarks/README.md']
@@ -16,6 +18,8 @@ const MARKED = /(<!-- benchmark: (\w+) -->\n)[\s\S]*?(<!-- \/benchmark -->)/g
 /** Results without contenders, that show themselves in another way. */
 const OWN_PARTS = {
   churn: (saved) => `${showChurn(saved)}\n\n${showChurnVerdict(saved)}`,
+  coldstart: (saved) => `${showColdStart(saved)}\n\n${showColdStartVerdict(saved)}`,
+  lookup: (saved) => `${showLookup(saved)}\n\n${showLookupVerdict(saved)}`,
   soak: (saved) => showSoakPart(saved),
 }
 

@@ -22,8 +22,8 @@ import { fillPage, PAGES, showMachine, showResult, showTargets } from './report.
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 
-/** No contenders to compare, so programs of their own: a simulation, and memory over many contexts. */
-const PROGRAMS = { policy: here('policy.mjs'), churn: here('churn.mjs') }
+/** No contenders to compare, so programs of their own: a simulation, tables of hosts, first requests, and memory over many contexts. */
+const PROGRAMS = { policy: here('policy.mjs'), lookup: here('lookup.mjs'), coldstart: here('coldstart.mjs'), churn: here('churn.mjs') }
 
 /** Takes longer than all others together: only for who names it. */
 const NAMED_ONLY = ['churn']
@@ -51,7 +51,7 @@ if (unknown.length > 0) {
 
 if (values.pages) writePages()
 else for (const name of positionals.length > 0 ? positionals : known.filter((name) => !NAMED_ONLY.includes(name))) {
-  if (name in PROGRAMS) await runProgram(PROGRAMS[name], name === 'churn' ? churnFlags() : [])
+  if (name in PROGRAMS) await runProgram(PROGRAMS[name], flagsOf(name))
   else await runCase(name)
 }
 
@@ -61,8 +61,9 @@ function writePages() {
   }
 }
 
-function churnFlags() {
-  return [...(values.contexts === undefined ? [] : ['--contexts', values.contexts]), ...(values['no-save'] ? ['--no-save'] : [])]
+function flagsOf(program) {
+  const contexts = program === 'churn' && values.contexts !== undefined ? ['--contexts', values.contexts] : []
+  return [...contexts, ...(values['no-save'] && program !== 'policy' ? ['--no-save'] : [])]
 }
 
 async function runProgram(file, flags) {
