@@ -55,16 +55,19 @@ export function startReport({ version, url, patterns, problems, options }: Start
   for (const { pattern, message } of problems.slice(0, MAX_LISTED)) lines.push(`  problem   ${pattern}: ${message}`)
   if (problems.length > MAX_LISTED) lines.push(`  problem   … and ${problems.length - MAX_LISTED} more`)
   lines.push(`  caps      ${describeCaps(capsOf(options))}`)
-  for (const [name, { limits }] of Object.entries(options.processGroups)) {
-    lines.push(`  daemons   ${limits.processes} of the process group '${name}'`)
+  for (const [name, { limits, maxContexts = options.maxContexts }] of Object.entries(options.processGroups)) {
+    lines.push(`  daemons   ${limits.processes} of the process group '${name}', at most ${maxContexts} contexts each`)
   }
-  lines.push(`  idle      ends after ${options.idleTimeout === 0 ? 'never' : formatDuration(options.idleTimeout)}`, '')
+  lines.push(`  idle      ${options.idleTimeout === 0 ? 'never ends' : `ends after ${formatDuration(options.idleTimeout)}`}`, '')
   return `${lines.join('\n')}\n`
 }
 
 /** A line to copy into a shell: a host that the pattern matches, asked of this server. */
 export function curlLine(pattern: string, url: string): string {
-  return `curl -H 'Host: ${sampleHost(pattern)}' ${url}/`
+  const host = sampleHost(pattern)
+  // RFC 6761 §6.3: such names are this machine's. A browser takes them, too, with no field to set.
+  if (/^(.+\.)?localhost$/.test(host) && url.includes('//127.0.0.1:')) return `curl ${url.replace('127.0.0.1', host)}/`
+  return `curl -H 'Host: ${host}' ${url}/`
 }
 
 /** A host that the pattern matches. */

@@ -23,6 +23,21 @@ test('the lines to try name a host that each tenant answers', () => {
   assert.match(report, /idle {6}ends after 10m\n/)
 })
 
+test('daemons and what they may hold are reported, and an idle group that never ends', () => {
+  const processGroups = { shop: { processes: 2, maxContexts: 7 }, rest: {} }
+  const report = startReport({ ...facts, options: resolveOptions({ tenants: 'x', maxContexts: 20, idleTimeout: 0, processGroups }) })
+  assert.match(report, /daemons {3}2 of the process group 'shop', at most 7 contexts each\n/)
+  assert.match(report, /daemons {3}1 of the process group 'rest', at most 20 contexts each\n/)
+  assert.match(report, /idle {6}never ends\n/)
+})
+
+test('a host below localhost is a url that a browser opens, where it reaches this server', () => {
+  assert.equal(curlLine('shop.localhost', 'http://127.0.0.1:8080'), 'curl http://shop.localhost:8080/')
+  assert.equal(curlLine('*.localhost', 'http://127.0.0.1:8080'), 'curl http://any.localhost:8080/')
+  assert.equal(curlLine('shop.localhost', 'http://10.0.0.1:8080'), "curl -H 'Host: shop.localhost' http://10.0.0.1:8080/")
+  assert.equal(curlLine('notlocalhost', 'http://127.0.0.1:8080'), "curl -H 'Host: notlocalhost' http://127.0.0.1:8080/")
+})
+
 test('thousands of tenants and problems do not make a long report', () => {
   const many = Array.from({ length: 5000 }, (_, i) => `h${i}.test`)
   const report = startReport({ ...facts, patterns: many, problems: many.map((pattern) => ({ pattern, message: 'm' })) })
