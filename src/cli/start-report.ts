@@ -12,11 +12,12 @@ export interface Caps {
   readonly maxStarts: number
   readonly maxStarting: number
   readonly memoryLimit: number
+  readonly maxConnections: number
 }
 
 export function capsOf(options: ResolvedOptions): Caps {
-  const { maxContexts, maxGroups, maxGroupsPerPattern, maxStarts, maxStarting, memoryLimit } = options
-  return { maxContexts, maxGroups, maxGroupsPerPattern, maxStarts, maxStarting, memoryLimit }
+  const { maxContexts, maxGroups, maxGroupsPerPattern, maxStarts, maxStarting, memoryLimit, maxConnections } = options
+  return { maxContexts, maxGroups, maxGroupsPerPattern, maxStarts, maxStarting, memoryLimit, maxConnections }
 }
 
 /** One line on the caps. */

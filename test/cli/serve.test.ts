@@ -40,8 +40,8 @@ test('the listening line carries the real url, what is allowed, and the caps', a
   const line = await world.logged('listening')
   assert.match(String(line['url']), /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
   assert.deepEqual(line['allowed'], ['a.example.test', '*.b.example.test'])
-  const { maxContexts, maxGroups } = line['caps'] as Record<string, number>
-  assert.deepEqual([maxContexts, maxGroups], [20, 18])
+  const { maxContexts, maxGroups, maxConnections } = line['caps'] as Record<string, number>
+  assert.deepEqual([maxContexts, maxGroups, maxConnections], [20, 18, 5000])
   assert.equal(await (await fetch(String(line['url']))).text(), 'fake')
   const report = world.err.join('')
   assert.ok(report.includes(`curl -H 'Host: a.example.test' ${String(line['url'])}/`), report)
