@@ -2,7 +2,8 @@
  * Runs the compiled tests: `node test/run.mjs [filter…] [node options…]`.
  * A filter is a part of a test file's path: `label/`, `architecture`.
  * `--concurrency=N` files at once, `--time-limit=SECONDS` for each of them;
- * `--quiet` leaves out what passing files say, `--without=FILTER` files.
+ * `--quiet` leaves out what passing files say, `--without=FILTER` files;
+ * `--again`, or TEST_AGAIN=1, gives files that fail a second run, alone.
  *
  * Each file is a process with a group of its own, since `node --test` neither
  * ends a file that hangs (from Node 24 on) nor what such a file has started.
@@ -17,12 +18,13 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const built = process.env.TENANTRY_TEST_FOLDER ?? join(root, 'build', 'test')
 const args = process.argv.slice(2)
 const filters = args.filter((argument) => !argument.startsWith('--'))
-const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency=|time-limit=|without=|quiet$)/.test(argument))
+const options = args.filter((argument) => argument.startsWith('--') && !/^--(concurrency=|time-limit=|without=|quiet$|again$)/.test(argument))
 const without = args.filter((argument) => argument.startsWith('--without=')).map((argument) => argument.slice(10))
 const quiet = args.includes('--quiet')
+const again = args.includes('--again') || process.env.TEST_AGAIN === '1'
 // Many files start worker threads or servers of their own: more files than processors is only noise.
 const concurrency = numberOption('concurrency', Math.max(1, Math.min(4, availableParallelism())))
-const timeLimit = numberOption('time-limit', 240)
+const timeLimit = numberOption('time-limit', 400)
 
 let entries
 try {
@@ -44,7 +46,6 @@ if (files.length === 0) fail(`no test file matches ${filters.map((filter) => JSO
 
 const started = performance.now()
 const totals = { tests: 0, suites: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0 }
-const failed = []
 const running = new Set()
 
 for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]]) {
@@ -56,9 +57,22 @@ for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]]) 
 process.on('exit', () => { for (const child of running) killGroup(child) })
 
 const queue = files.values()
+const results = new Map()
 await Promise.all(Array.from({ length: concurrency }, async () => {
-  for (const file of queue) await runFile(file)
+  for (const file of queue) results.set(file, await runFile(file))
 }))
+
+// Promises about time are kept by a machine that has time: what is broken beside other files may be the machine's doing.
+// What is broken again, with nothing beside it, is ours.
+const second = again ? failing() : []
+for (const file of second) {
+  console.log(`↻ again, alone: ${file}\n`)
+  results.set(file, await runFile(file))
+}
+for (const { counts } of results.values()) for (const name of Object.keys(totals)) totals[name] += counts.get(name) ?? 0
+const failed = failing().map((file) => [file, results.get(file).fault].filter(Boolean).join(': '))
+const late = second.filter((file) => results.get(file).passed)
+if (late.length > 0) console.log(`↻ failed beside others, passed alone:\n${late.map((file) => `  ${file}`).join('\n')}\n`)
 
 if (failed.length > 0) console.log(`\n✖ failing files, as ${process.version} ran them:\n${failed.map((line) => `  ${line}`).join('\n')}\n`)
 // The closing lines of node:test, for all files together.
@@ -66,11 +80,15 @@ for (const [name, count] of Object.entries(totals)) console.log(`ℹ ${name} ${c
 console.log(`ℹ duration_ms ${performance.now() - started}`)
 process.exitCode = failed.length > 0 ? 1 : 0
 
+function failing() {
+  return [...results].filter(([, { passed }]) => !passed).map(([file]) => file)
+}
+
 function matches(file, some) {
   return some.some((filter) => file.split(sep).join('/').includes(filter))
 }
 
-/** Prints what a file said in one piece when it is over, and adds up its closing lines. */
+/** Prints what a file said in one piece when it is over; resolves with its closing lines, and what is wrong with them. */
 async function runFile(file) {
   const since = performance.now()
   const child = spawn(process.execPath, ['--test-reporter=spec', ...options, file], {
@@ -97,18 +115,15 @@ async function runFile(file) {
     counts.set(name, Number(count))
     return ''
   })
-  for (const name of Object.keys(totals)) totals[name] += counts.get(name) ?? 0
   const reported = (counts.get('fail') ?? 0) + (counts.get('cancelled') ?? 0)
   if (fault === undefined && !counts.has('pass')) fault = `ended (${signal ?? code}) before its tests did`
   if (fault === undefined && reported === 0 && code !== 0) fault = `ended with ${signal ?? code} although no test failed`
-  if (fault !== undefined) {
-    totals.tests++
-    totals.fail++
-  }
-  if (fault !== undefined || reported > 0) failed.push(fault === undefined ? file : `${file}: ${fault}`)
-  else if (quiet) return
+  if (fault !== undefined) for (const name of ['tests', 'fail']) counts.set(name, (counts.get(name) ?? 0) + 1)
+  const result = { passed: fault === undefined && reported === 0, fault, counts }
+  if (result.passed && quiet) return result
   const seconds = ((performance.now() - since) / 1000).toFixed(1)
   console.log(`${said.trimEnd()}\n${fault === undefined ? `  ${file} (${seconds} s)` : `✖ ${file} ${fault} (${seconds} s)`}\n`)
+  return result
 }
 
 /** Children that were told to end get a moment for it. */

@@ -34,7 +34,7 @@ async function run(t: TestContext, source: string, ...options: string[]): Promis
   writeFileSync(path.join(folder, 'fine.test.js'), FINE)
   writeFileSync(path.join(folder, 'other.test.js'), source)
   const child = spawn(process.execPath, ['test/run.mjs', '--time-limit=2', '--concurrency=2', ...options], {
-    env: { ...process.env, TENANTRY_TEST_FOLDER: folder, NODE_TEST_CONTEXT: undefined }, stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TENANTRY_TEST_FOLDER: folder, NODE_TEST_CONTEXT: undefined, TEST_AGAIN: undefined }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.after(() => child.kill('SIGKILL'))
   let said = ''
@@ -111,4 +111,25 @@ test('a child that outlives its file fails that file and is killed', { skip: pro
   assert.equal(code, 1)
   assert.match(said, /other\.test\.js: left a process behind, which was killed\n/)
   await eventually('it is gone', () => !lives(left))
+})
+
+/** Fails the first time that it runs. */
+const ONCE = `
+  import test from 'node:test'
+  import { existsSync, writeFileSync } from 'node:fs'
+  const mark = new URL('./mark', import.meta.url)
+  test('is right the second time', () => {
+    if (existsSync(mark)) return
+    writeFileSync(mark, '')
+    throw new Error('not yet')
+  })`
+
+test('a file that fails is run again, alone, where that was asked for; it is named, and counts as it went then', async (t) => {
+  assert.equal((await run(t, ONCE)).code, 1)
+  const again = await run(t, ONCE, '--again')
+  assert.equal(again.code, 0)
+  assert.match(again.said, /not yet[^]*again, alone: .*other\.test\.js[^]*failed beside others, passed alone:\n {2}.*other\.test\.js\n[^]*ℹ pass 2\nℹ fail 0\n/)
+  const never = await run(t, `import test from 'node:test'; test('is wrong', () => { throw new Error('on purpose') })`, '--again')
+  assert.equal(never.code, 1)
+  assert.match(never.said, /failing files[^]*other\.test\.js\n[^]*ℹ pass 1\nℹ fail 1\n/)
 })
