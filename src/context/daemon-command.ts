@@ -54,7 +54,8 @@ let found: string | false | undefined
 function deathSignal(): string | undefined {
   if (process.platform !== 'linux') return undefined
   found ??= (process.env['PATH'] ?? '').split(path.delimiter)
-    .map((folder) => path.resolve(folder, 'setpriv'))
+    .filter((folder) => path.isAbsolute(folder))
+    .map((folder) => path.join(folder, 'setpriv'))
     .find((file) => existsSync(file) && spawnSync(file, ['--pdeathsig=KILL', 'true']).status === 0) ?? false
   return found === false ? undefined : found
 }

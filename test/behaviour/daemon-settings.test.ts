@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { ask, askJson, eventually } from './client.ts'
 import { line, serve } from './command.ts'
 import { openHouse, tenantFolder, writeTenant } from './house.ts'
 import { createRuntime } from '../../src/runtime.ts'
+import type { ChildProcess } from 'node:child_process'
+import type { TestContext } from 'node:test'
 import type { ProcessGroupOptions } from '../../src/process-group-options.ts'
 
 const windows = process.platform === 'win32'
@@ -94,6 +100,49 @@ test('refresh: changed code is served, a broken one leaves the old, removed tena
   await eventually('the group of the removed tenant is gone', () =>
     runtime.stats().processGroups[0]?.processes.every(({ list }) => list.every(({ label }) => !label.startsWith('b.test'))) === true)
   assert.ok(await runtime.evict(`a.test:${port}`))
+})
+
+const RUNTIME = JSON.stringify(new URL('../../src/index.js', pathToFileURL(import.meta.filename)).href)
+
+/** A front in a process of its own; `body` has `runtime`, `get` and `folder`, its folder of temporary files. */
+async function runFront(t: TestContext, body: string, env: NodeJS.ProcessEnv = {}): Promise<ChildProcess & { first: string }> {
+  const folder = await tenantFolder(t, { 'a.test': APP, tmp: { keep: '' } })
+  await rm(path.join(folder, 'tmp', 'keep'))
+  const front = spawn(process.execPath, ['--input-type=module', '-e', `
+    import fs from 'node:fs'
+    import { createRuntime } from ${RUNTIME}
+    const folder = process.env.TMPDIR
+    const tenants = { 'a.test': ${JSON.stringify(path.join(folder, 'a.test', 'index.mjs'))} }
+    const runtime = createRuntime({ tenants, processGroup: 'pool', processGroups: { pool: {} }, logger: false })
+    const get = async () => await (await runtime.fetch(new Request('http://a.test/'))).json()
+    ${body}`], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env, TMPDIR: path.join(folder, 'tmp') } })
+  t.after(() => front.kill('SIGKILL'))
+  const [first] = await Promise.race([once(front.stdout, 'data'), once(front, 'exit')]) as [Buffer | number]
+  return Object.assign(front, { first: String(first).trim() })
+}
+
+test('a runtime with process groups makes no file before its first request, and leaves none', { skip: windows }, async (t) => {
+  const { first } = await runFront(t, `
+    const before = fs.readdirSync(folder).length
+    await get()
+    const during = fs.readdirSync(folder).length
+    await runtime.close()
+    console.log(before, during, fs.readdirSync(folder).length)`)
+  assert.equal(first, '0 1 0')
+})
+
+test('without setpriv a daemon serves as ever, and ends when its front is gone', { skip: windows }, async (t) => {
+  const front = await runFront(t, 'console.log((await get()).pid); setInterval(() => {}, 1000)', { PATH: '/nowhere' })
+  const pid = Number(front.first)
+  assert.ok(pid > 0 && pid !== front.pid)
+  front.kill('SIGKILL')
+  await eventually('the daemon is gone', () => {
+    try {
+      return !process.kill(pid, 0) || (existsSync('/proc') && /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')))
+    } catch {
+      return true
+    }
+  })
 })
 
 test('the command runs process groups of its configuration file, and SIGHUP reloads what is in them', { skip: windows }, async (t) => {

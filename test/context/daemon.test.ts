@@ -139,6 +139,37 @@ test('a daemon that does not end when it is told to is killed', async (t) => {
   assert.equal((await daemon.ended).signal, 'SIGKILL')
 })
 
+test('a daemon that its main thread ends says how, and never that somebody told it to', async (t) => {
+  for (const [source, expected] of [
+    ['export default () => process.exit(3)', ['exit', 3, null]],
+    ['export default () => process.kill(process.pid, "SIGKILL")', ['crash', null, 'SIGKILL']],
+    ['export default () => { throw new Error("thrown") }', ['exit', 1, null]],
+  ] as const) {
+    const daemon = openDaemon(t)
+    const main = startIn(t, daemon, source, { label: '' })
+    await main.ready
+    assert.equal((await ask(main, '/')).outcome, 'ERR_DAEMON_EXITED')
+    const { reason, exitCode, signal } = await daemon.ended
+    assert.deepEqual([reason, exitCode, signal], expected)
+  }
+})
+
+test('an application that ends its daemon while it loads does not become ready', async (t) => {
+  const daemon = openDaemon(t)
+  const main = startIn(t, daemon, 'process.exit(4)', { label: '' })
+  await assert.rejects(main.ready, { code: 'ERR_DAEMON_EXITED', message: /exited with code 4/ })
+  const throws = startIn(t, openDaemon(t), 'throw new TypeError("no such luck")', { label: '' })
+  await assert.rejects(throws.ready, { code: 'ERR_START_FAILED', message: /no such luck/ })
+})
+
+test('what a daemon uses is what the system counts', { skip: process.platform !== 'linux' }, async (t) => {
+  const daemon = openDaemon(t)
+  await daemon.ready
+  await until(() => daemon.resident > 20_000_000 && daemon.cpu > 0)
+  assert.ok(daemon.resident < 500_000_000)
+  assert.ok(daemon.cpu < 60_000)
+})
+
 test('a daemon ends with its front, however the front dies and whatever the daemon does', async (t) => {
   const app = appFile(t, 'export default () => { for (;;); }')
   const built = (file: string): string => JSON.stringify(new URL(`../../src/${file}`, pathToFileURL(import.meta.filename)).href)

@@ -56,6 +56,17 @@ test('messages that came in one chunk are delivered in ticks of their own', asyn
   assert.deepEqual(order, [1, 'after 1', 2, 'after 2', 3, 'after 3'])
 })
 
+test('a message that comes byte by byte costs little more than its bytes', () => {
+  const [bytes] = encode(['x'.repeat(600_000)]) as [Buffer]
+  const reader = new MessageReader(() => {})
+  const before = process.memoryUsage().heapUsed
+  // Memory of its own each, as a read of a socket has; one byte is missing.
+  for (let at = 0; at < bytes.byteLength - 1; at++) reader.push(Buffer.from(bytes.buffer.slice(bytes.byteOffset + at, bytes.byteOffset + at + 1)))
+  const held = process.memoryUsage().heapUsed - before
+  assert.ok(held < 50e6, `${held} bytes for ${bytes.byteLength}`)
+  reader.push(Buffer.from(' '))
+})
+
 const header = (text: number, bytes: number): Buffer => {
   const head = Buffer.alloc(8)
   head.writeUInt32LE(text, 0)
