@@ -123,10 +123,12 @@ export class Relay extends Relayed implements CloseWatcher {
   /** The client takes no more for now. */
   #blocked(): void {
     this.#res.once('drain', () => this.#drained())
-    if (this.#sending !== undefined) return this.#sending.blocked()
-    const { sends, lease } = this.task
-    const onLate = (error: TenantryError): void => this.giveUp('client-gone', error)
-    this.#sending = sends.watch({ label: lease.label, out: this.#res, connection: this.#req.socket, onLate })
+    this.#sending ??= this.task.sends.watch({
+      label: this.task.lease.label,
+      out: this.#res,
+      connection: this.#req.socket,
+      onLate: (error) => this.giveUp('client-gone', error),
+    })
   }
 
   /** The client takes data again. */

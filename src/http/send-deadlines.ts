@@ -36,11 +36,11 @@ export class SendDeadlines {
     this.#sweep = sweep
   }
 
-  /** From the first write that was not taken at once; undefined where there is no limit. */
+  /** From the first write that was not taken at once to the end of the answer; undefined where there is no limit. */
   watch(outgoing: Outgoing): SendPace | undefined {
     if (this.#timeout === 0) return undefined
     const pace = new SendPace(outgoing, this.#timeout, this.#sweep)
-    pace.blocked()
+    this.#sweep.add(pace)
     return pace
   }
 
@@ -52,27 +52,23 @@ export class SendDeadlines {
   }
 }
 
-/** How a client takes one answer. Looked at now and then; in between, what is written and taken costs nothing. */
+/** How a client takes one answer. Looked at ten times in `sendTimeout`; what is written and taken costs nothing. */
 export class SendPace implements Watched {
-  deadline = 0
+  deadline: number
   place = -1
   readonly #outgoing: Outgoing
   readonly #timeout: number
   readonly #sweep: Sweep
   #taken: number | undefined
-  #since = 0
+  #since: number
 
   constructor(outgoing: Outgoing, timeout: number, sweep: Sweep) {
     this.#outgoing = outgoing
     this.#timeout = timeout
     this.#sweep = sweep
-  }
-
-  /** A write was not taken at once. */
-  blocked(): void {
-    if (this.place !== -1) return
-    this.#restart(this.#sweep.clock.now())
-    this.#sweep.add(this)
+    this.#taken = takenOf(outgoing.connection)
+    this.#since = sweep.clock.now()
+    this.deadline = this.#since + timeout / LOOKS
   }
 
   /** The answer is out, or given up. */
@@ -83,27 +79,19 @@ export class SendPace implements Watched {
   due(now: number): void {
     const { out, connection, label, onLate } = this.#outgoing
     const taken = takenOf(connection)
-    if (out.writableLength === 0 || taken === undefined) return this.end()
-    // Behind others on its connection, its turn has not come.
-    if (taken !== this.#taken || out.socket === null) return this.#restart(now)
-    const late = now - this.#since
-    if (late < this.#timeout) {
-      this.#next(now)
-      return
+    if (taken === undefined) return this.end()
+    // Without a socket it is behind others on its connection: its turn has not come.
+    const isHeldBack = out.writableLength > 0 && out.socket !== null
+    if (!isHeldBack || taken !== this.#taken) {
+      this.#taken = taken
+      this.#since = now
     }
+    const late = now - this.#since
+    this.deadline = Math.min(now + this.#timeout / LOOKS, this.#since + this.#timeout)
+    if (late < this.#timeout) return
     this.end()
     const message = `The client of '${label}' took nothing of its answer for ${formatDuration(Math.round(late))}; sendTimeout is ${formatDuration(this.#timeout)}`
     onLate(new TenantryError('ERR_SEND_TIMEOUT', message, { label }))
-  }
-
-  #restart(now: number): void {
-    this.#taken = takenOf(this.#outgoing.connection)
-    this.#since = now
-    this.#next(now)
-  }
-
-  #next(now: number): void {
-    this.deadline = Math.min(now + this.#timeout / LOOKS, this.#since + this.#timeout)
   }
 }
 

@@ -111,10 +111,12 @@ export class FrontTunnel implements StreamListener {
   }
 
   #blocked(): void {
-    if (this.#sending !== undefined) return this.#sending.blocked()
-    const { sends, lease } = this.#task
-    const outgoing = { label: lease.label, out: this.#socket, connection: this.#connectionSocket }
-    this.#sending = sends.watch({ ...outgoing, onLate: (error) => this.#giveUp(error) })
+    this.#sending ??= this.#task.sends.watch({
+      label: this.#task.lease.label,
+      out: this.#socket,
+      connection: this.#connectionSocket,
+      onLate: (error) => this.#giveUp(error),
+    })
   }
 
   #giveUp(error: TenantryError): void {
