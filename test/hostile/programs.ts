@@ -84,7 +84,11 @@ export const PROGRAMS: readonly Program[] = [
   },
   leak("JSON.parse('[' + '1,'.repeat(3e7) + '1]')", "globalThis.a = JSON.parse('[' + '1,'.repeat(3e7) + '1]')"),
   leak('globalThis.b = Buffer.alloc(2 ** 31, 1)'),
-  exits("for (;;) new Worker('setInterval(() => {}, 1e9)', { eval: true })", "for (;;) new worker.Worker('setInterval(() => {}, 1e9)', { eval: true })"),
+  {
+    // Refused the next one, it throws and ends; a machine that starts them slowly finds it silent before that.
+    name: "for (;;) new Worker('setInterval(() => {}, 1e9)', { eval: true })", outcome: 'contained', client: `${EXITED} or ${DEADLOCK}`,
+    run: "for (;;) new worker.Worker('setInterval(() => {}, 1e9)', { eval: true })",
+  },
   {
     name: "execSync('sleep 1e6')", outcome: 'contained, zombie', client: DEADLOCK,
     run: "childProcess.execSync('sleep 1e6')",
