@@ -1,8 +1,8 @@
-import http from 'node:http'
 import { Flag } from '../wire/frames.ts'
 import { nodeHandler } from './fetch.ts'
 import { seemListening } from './listen.ts'
-import { builtInConnectionListener } from './node-internals.ts'
+import { builtInConnectionListener, nodeHttp } from './node-internals.ts'
+import type http from 'node:http'
 import type { ClientConnection } from './connection.ts'
 import type { Exchange } from './exchange.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -28,7 +28,7 @@ export async function fromExports(exported: unknown, wanted: Wanted, lifecycle: 
       return fromHandler('fetch', nodeHandler((request, context) => candidate.fetch(request, process.env, context), lifecycle))
     }
     if (wanted === 'fetch') continue
-    if (candidate instanceof http.Server) {
+    if (candidate instanceof nodeHttp.Server) {
       seemListening(candidate as http.Server)
       return fromServer('node', candidate as http.Server)
     }
@@ -81,14 +81,14 @@ export function fromServer(kind: 'listen' | 'node', server: http.Server): Applic
  */
 function announce(server: http.Server, connection: ClientConnection): void {
   connection.server = server
-  if (!(server instanceof http.Server)) return
+  if (!(server instanceof nodeHttp.Server)) return
   for (const listener of server.listeners('connection')) {
     if (listener !== builtInConnectionListener) listener.call(server, connection)
   }
 }
 
 function fromHandler(kind: 'node' | 'fetch', handler: NodeHandler): Application {
-  const server = http.createServer(handler)
+  const server = nodeHttp.createServer(handler)
   return { ...fromServer('node', server), kind }
 }
 

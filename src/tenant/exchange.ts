@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer'
-import http from 'node:http'
 import { Flag, HeadFlag } from '../wire/frames.ts'
 import { countConnection } from './listen.ts'
-import { connectionReset, kNeedDrain, originalFinish, originalStoreHeader, originalWriteRaw } from './node-internals.ts'
+import { connectionReset, kNeedDrain, nodeHttp, originalFinish, originalStoreHeader, originalWriteRaw } from './node-internals.ts'
+import type http from 'node:http'
 import type { ClientConnection, ConnectionOwner } from './connection.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
 import type { Piece, ResetCode } from '../wire/frames.ts'
@@ -58,7 +58,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
     this.#stream = stream
     this.#totals = totals
     this.connection = connection
-    const req = new http.IncomingMessage(connection) as Request
+    const req = new nodeHttp.IncomingMessage(connection) as Request
     req[kExchange] = this
     req._read = readBody
     req.httpVersionMajor = 1
@@ -67,7 +67,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
     req._addHeaderLines(head.rawHeaders, head.rawHeaders.length)
     req.method = head.method
     req.url = head.url
-    const res = new http.ServerResponse(req) as unknown as Response
+    const res = new nodeHttp.ServerResponse(req) as unknown as Response
     res[kExchange] = this
     res._storeHeader = storeHeader
     res._send = send

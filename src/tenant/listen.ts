@@ -1,5 +1,6 @@
-import http from 'node:http'
 import net from 'node:net'
+import { nodeHttp } from './node-internals.ts'
+import type http from 'node:http'
 
 /** What net.Server asks of a listening handle. */
 interface FakeHandle {
@@ -48,7 +49,7 @@ export function interceptListen(onListen: (server: http.Server) => void): void {
 
 /** https.Server and http2's compat servers have a request listener, but another class; importing them costs every start. */
 function servesHttp(server: net.Server): boolean {
-  return server instanceof http.Server || server.listenerCount('request') > 0
+  return server instanceof nodeHttp.Server || server.listenerCount('request') > 0
 }
 
 /** An exported server need not listen; its `close()` shall wait for its requests as if it did. */

@@ -1,4 +1,5 @@
-import http from 'node:http'
+import process from 'node:process'
+import type http from 'node:http'
 import type net from 'node:net'
 
 /**
@@ -50,7 +51,13 @@ export interface SocketInternals extends net.Socket {
   _httpMessage: http.ServerResponse | null
 }
 
-const proto = http.ServerResponse.prototype as unknown as ResponseInternals
+/**
+ * node:http for whatever a context loads. Not by `import`: that reads every export at once, and behind three of them
+ * Node 22 and later keep undici, which took 15 ms of each cold start.
+ */
+export const nodeHttp = process.getBuiltinModule('node:http')
+
+const proto = nodeHttp.ServerResponse.prototype as unknown as ResponseInternals
 /** The originals, called on objects whose prototype a framework may have replaced. */
 export const originalStoreHeader: ResponseInternals['_storeHeader'] = proto._storeHeader
 export const originalWriteRaw: ResponseInternals['_writeRaw'] = proto._writeRaw
@@ -58,12 +65,12 @@ export const originalFinish: ResponseInternals['_finish'] = proto._finish
 
 /** The private symbol behind `writableNeedDrain`; 'drain' is emitted only where it is set, as node:http does. */
 export const kNeedDrain: symbol | undefined = (() => {
-  const probe = new http.ServerResponse(new http.IncomingMessage(undefined as unknown as net.Socket))
+  const probe = new nodeHttp.ServerResponse(new nodeHttp.IncomingMessage(undefined as unknown as net.Socket))
   return Object.getOwnPropertySymbols(probe).find((symbol) => symbol.description === 'kNeedDrain')
 })()
 
 /** The listener that http.Server itself puts on 'connection': it would start a parser on a socket that has no bytes. */
-export const builtInConnectionListener: unknown = (http as unknown as { _connectionListener?: unknown })
+export const builtInConnectionListener: unknown = (nodeHttp as unknown as { _connectionListener?: unknown })
   ._connectionListener
 
 /** node:http's error for a client that left. */

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
-import http from 'node:http'
 import { countConnection } from './listen.ts'
+import { nodeHttp } from './node-internals.ts'
+import type http from 'node:http'
 import type { Application } from './application.ts'
 import type { ClientConnection, ConnectionOwner } from './connection.ts'
 import type { ExchangeTotals } from './exchange.ts'
@@ -46,7 +47,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     // An empty head tells the front that the stream is a tunnel from here on.
     stream.head('')
     const event = head.method === 'CONNECT' ? 'connect' : 'upgrade'
-    const req = new http.IncomingMessage(connection) as RequestInternals
+    const req = new nodeHttp.IncomingMessage(connection) as RequestInternals
     req.httpVersionMajor = 1
     req.httpVersionMinor = 1
     req.httpVersion = '1.1'
@@ -119,7 +120,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
 
 /** The answer goes out as node:http writes it, into the tunnel; the connection ends with it. */
 function answerPlainly(server: http.Server, req: http.IncomingMessage, connection: ClientConnection): void {
-  const res = new http.ServerResponse(req)
+  const res = new nodeHttp.ServerResponse(req)
   res.shouldKeepAlive = false
   res.assignSocket(connection)
   res.once('finish', () => {
