@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ownCode, permissionFlag } from './permission.ts'
-import type { SpawnOptions } from 'node:child_process'
+import type { ChildProcess, SpawnOptions } from 'node:child_process'
 import type { PermissionSpec } from './context.ts'
 
 /** How the process of a daemon is started. */
@@ -22,8 +22,17 @@ export interface DaemonCommand {
 
 const MAIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../daemon/main.ts' : '../daemon/main.js', import.meta.url))
 
+/** @throws Error when there is no process or no descriptor to be had; what comes later is an 'error' event */
+export function spawnDaemon(command: DaemonCommand): ChildProcess {
+  const child = spawn(...spawnArguments(command))
+  // At the limit of descriptors there are no pipes, and what comes is an event.
+  if ((child.stdio as unknown) !== undefined) return child
+  child.on('error', () => {})
+  throw new Error('the process is at its limit of descriptors')
+}
+
 /** File, arguments and options for `spawn`. Descriptor 3 is the control socket. */
-export function spawnArguments(command: DaemonCommand): [file: string, args: string[], options: SpawnOptions] {
+function spawnArguments(command: DaemonCommand): [file: string, args: string[], options: SpawnOptions] {
   const { uid, gid, env, execArgv, permission, workingDirectory } = command
   const args = [...execArgv, ...permissionArguments(permission), MAIN]
   const options: SpawnOptions = {

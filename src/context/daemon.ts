@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process'
 import { TenantryError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { StateMachine } from '../state.ts'
 import { Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
 import { readErrorRecord, restoreError } from '../wire/error-record.ts'
-import { spawnArguments } from './daemon-command.ts'
+import { spawnDaemon } from './daemon-command.ts'
 import { DaemonVessel } from './daemon-vessel.ts'
 import { MAX_LINE, splitLines } from './output.ts'
 import { usageOf } from './process-usage.ts'
@@ -61,7 +60,10 @@ const WATCH_INTERVAL = 500
  * Bytes that are read of its output and of its control socket in one interval; the rest waits. A flood is then the
  * daemon's own affair: a pipe that is full holds its writer, a socket that is full makes it drop lines.
  */
-const MOST_READ = 1024 * 1024
+const MOST_READ = 256 * 1024
+
+/** Lines that are handed on in one interval; those beyond are dropped, since the shortest ones cost as much as any. */
+const MOST_LINES = 5000
 
 /** How long its streams may stay open when it is gone, and it when its control socket is closed; milliseconds. */
 const LAST_WORDS = 1000
@@ -84,8 +86,11 @@ export class Daemon {
   readonly #streams: readonly Socket[]
   /** Bytes of each in this interval. */
   #read: number[] = []
+  #lines = 0
   readonly #link: ControlLink
   readonly #vessels = new Map<number, DaemonVessel>()
+  /** That of the application on its main thread: one in its life. */
+  #main: DaemonVessel | undefined
   readonly #stopWatch: () => void
   #resolveReady: () => void = () => {}
   #rejectReady: (error: TenantryError) => void = () => {}
@@ -167,6 +172,7 @@ export class Daemon {
       lost: () => this.#onLost(id, isMain),
     })
     this.#vessels.set(id, vessel)
+    if (isMain) this.#main ??= vessel
     this.#link.post([Control.START, id, spec, vessel.address, nice, isMain])
     return vessel
   }
@@ -225,7 +231,7 @@ export class Daemon {
         return true
       case Control.LINE:
         if ((second !== 'stdout' && second !== 'stderr') || typeof third !== 'string' || third.length > MAX_LINE) return false
-        this.#vessels.get(first as number)?.listener.onLine(second, third)
+        if (this.#mayPass()) this.#vessels.get(first as number)?.listener.onLine(second, third)
         return true
       case Control.EXITED: {
         if (second !== undefined && second !== null && !Number.isSafeInteger(second)) return false
@@ -253,10 +259,14 @@ export class Daemon {
     })
   }
 
+  #mayPass(): boolean {
+    return ++this.#lines <= MOST_LINES
+  }
+
   #onLine(stream: 'stdout' | 'stderr', line: string): void {
+    if (!this.#mayPass()) return
     // Its own output is that of the application on its main thread, where there is one.
-    const main = [...this.#vessels.values()].find(({ isMain }) => isMain)
-    if (main !== undefined) main.listener.onLine(stream, line)
+    if (this.#main !== undefined) this.#main.listener.onLine(stream, line)
     else publish('tenantry:daemon:output', { ...this.#names(), stream, line })
   }
 
@@ -265,6 +275,11 @@ export class Daemon {
     const { clock, startupTimeout, deadlockTimeout } = this.#settings
     this.#usage = usageOf(this.pid ?? 0) ?? this.#told
     this.#read = []
+    if (this.#lines > MOST_LINES) {
+      const { processGroup } = this.#settings
+      publish('tenantry:warning', { message: `A daemon of '${processGroup}' wrote too fast: ${this.#lines - MOST_LINES} lines were dropped` })
+    }
+    this.#lines = 0
     for (const stream of this.#streams) stream.resume()
     const now = clock.now()
     const slept = now - this.#looked - 2 * WATCH_INTERVAL
@@ -302,14 +317,6 @@ export class Daemon {
   #names(): { processGroup: string; pid: number | undefined } {
     return { processGroup: this.#settings.processGroup, pid: this.pid }
   }
-}
-
-function spawnDaemon(command: DaemonCommand): ChildProcess {
-  const child = spawn(...spawnArguments(command))
-  // At the limit of descriptors there are no pipes, and what comes is an event.
-  if ((child.stdio as unknown) !== undefined) return child
-  child.on('error', () => {})
-  throw new Error('the process is at its limit of descriptors')
 }
 
 /** `%{GLOBAL}` has the empty name, which nothing that a request says can give. */

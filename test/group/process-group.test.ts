@@ -189,6 +189,18 @@ test('a daemon that nobody asks for ends; a long request is in use until its end
   assert.equal(await house.visit(A), 2)
 })
 
+test('a daemon that dies while contexts start in it costs those who wait nothing but time', async () => {
+  const house = new ProcessHouse()
+  house.eager = false
+  const waiting = [A, B, A].map(async (target) => await house.group.acquire(target))
+  await settle()
+  house.daemon(1).die()
+  house.eager = true
+  await house.clock.pass(0)
+  await settle()
+  assert.deepEqual((await Promise.all(waiting)).map((lease) => house.pidOf(lease)), [2, 2, 2])
+})
+
 test('a request goes round a daemon that keeps dying, where there is another', async () => {
   const house = new ProcessHouse({ processes: 2 })
   await keepsDying(house, 3)
