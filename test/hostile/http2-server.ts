@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 
 /** The runtime behind HTTP/2 without TLS, and behind HTTP/1 for the neighbours; says where as the command does. */
 const logger = pino()
-const runtime = createRuntime({ tenants: process.argv[2] as string, logger, handlerTimeout: 2000 })
+const runtime = createRuntime({ tenants: process.argv[2] as string, logger })
 // As docs/security.md advises: Node's own default allows four billion streams at once.
 const settings = { settings: { enableConnectProtocol: true, maxConcurrentStreams: 100 } }
 const second = http2.createServer(settings, (req, res) => runtime.handler(req as never, res as never))

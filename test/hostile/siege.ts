@@ -39,8 +39,7 @@ export interface Server {
   readonly inDaemon?: true
 }
 
-/** Applications here never answer on purpose: what then waits is let go by `handlerTimeout`. */
-const SERVE = ['dist/cli/main.js', 'serve', '--port', '0', '--handler-timeout', '2s']
+const SERVE = ['dist/cli/main.js', 'serve', '--port', '0']
 
 /** One process, so that its descriptors and memory are all there is to count. */
 export const THREADS: Server = { args: [...SERVE, '--processes', '0'] }
@@ -87,6 +86,9 @@ server.on('upgrade', (req, socket) => {
 })
 server.listen(3000)
 `
+
+/** It never answers on purpose: what then waits is let go. The neighbours keep the default. */
+const VICTIM_SETTINGS = JSON.stringify({ limits: { handlerTimeout: '2s' } })
 
 interface Held {
   /** JavaScript's memory in the front and in the victim's context, after a collection. Bytes. */
@@ -139,6 +141,7 @@ export class Siege {
     await Promise.all(Object.entries({ ...NEIGHBOURS, 'victim.test': VICTIM, '127.0.0.1': VICTIM }).map(async ([host, text]) => {
       await mkdir(path.join(tenants, host), { recursive: true })
       await writeFile(path.join(tenants, host, 'index.mjs'), text)
+      if (text === VICTIM) await writeFile(path.join(tenants, host, 'tenant.json'), VICTIM_SETTINGS)
     }))
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TENANTRY_|NODE_TEST)/.test(name)))
     const probe = new URL('probe.js', import.meta.url).href
@@ -157,8 +160,13 @@ export class Siege {
       })
     })
     const siege = new Siege(child, port, log, folder, () => complaint)
-    for (const host of ['victim.test', '127.0.0.1', ...Object.keys(NEIGHBOURS)]) await siege.ask(host)
-    return siege
+    try {
+      for (const host of ['victim.test', '127.0.0.1', ...Object.keys(NEIGHBOURS)]) await siege.ask(host)
+      return siege
+    } catch (error) {
+      await siege.close()
+      throw error
+    }
   }
 
   async close(): Promise<void> {
