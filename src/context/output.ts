@@ -21,24 +21,46 @@ export function readLines(thread: Worker, onLine: (stream: 'stdout' | 'stderr', 
   }
 }
 
-/** Hands a stream on line by line; reading never stops. */
+/**
+ * Lines that are handed on in one turn of the loop. A tenant can write a million empty ones at once, and each costs its
+ * listeners a microsecond or two: the rest waits for the next turn, and the stream with it.
+ */
+const LINES_A_TURN = 1000
+
+/** Hands a stream on line by line. */
 export function splitLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder('utf8')
   let rest = ''
-  const take = (text: string): void => {
-    rest += text
-    for (;;) {
+  let ended = false
+  let waits = false
+  const take = (): void => {
+    for (let lines = 0; lines < LINES_A_TURN; lines++) {
       const end = rest.indexOf('\n')
-      if (end === -1 && rest.length <= MAX_LINE) return
+      if (end === -1 && rest.length <= MAX_LINE) {
+        if (ended && rest !== '') onLine(rest)
+        if (ended) rest = ''
+        return
+      }
       const size = end === -1 || end > MAX_LINE ? MAX_LINE : end
       onLine(rest.slice(0, size).replace(/\r$/, ''))
       rest = rest.slice(size === end ? size + 1 : size)
     }
+    if (waits) return
+    waits = true
+    stream.pause()
+    setImmediate(() => {
+      waits = false
+      stream.resume()
+      take()
+    })
   }
-  stream.on('data', (chunk: Buffer) => take(decoder.write(chunk)))
+  stream.on('data', (chunk: Buffer) => {
+    rest += decoder.write(chunk)
+    if (!waits) take()
+  })
   stream.once('end', () => {
-    take(decoder.end())
-    if (rest !== '') onLine(rest)
-    rest = ''
+    rest += decoder.end()
+    ended = true
+    if (!waits) take()
   })
 }

@@ -58,3 +58,29 @@ test('endless output neither grows the host nor keeps the application from answe
   const grown = held() - before
   assert.ok(grown < 10e6, `${Math.round(grown / 1e6)} MB more after 55 MB of output`)
 })
+
+test('three hundred thousand empty lines at once are handed on over many turns of the loop', async (t) => {
+  const context = startSource(t, `export default (req, res) => { process.stdout.write('\\n'.repeat(3e5) + 'last\\n'); res.end() }`)
+  await context.ready
+  const { subscribe } = await import('../../src/events.ts')
+  let lines = 0
+  let last = ''
+  t.after(subscribe('tenantry:context:output', ({ contextId, line }) => {
+    if (contextId !== context.id) return
+    lines++
+    // What a logger does with a line.
+    last = (JSON.parse(JSON.stringify({ line, at: Date.now() })) as { line: string }).line
+  }))
+  await ask(context, '/')
+  const began = performance.now()
+  let longest = 0
+  let turned = began
+  await until(() => {
+    longest = Math.max(longest, performance.now() - turned)
+    turned = performance.now()
+    return last === 'last'
+  })
+  const all = performance.now() - began
+  assert.equal(lines, 3e5 + 1)
+  assert.ok(longest < all / 3, `a turn took ${Math.round(longest)} of ${Math.round(all)} ms`)
+})
