@@ -36,7 +36,7 @@ async function serve(
 }
 
 test('the listening line carries the real url, what is allowed, and the caps', async (t) => {
-  const { world } = await serve(t, ['--max-contexts', '20'])
+  const { world } = await serve(t, ['--max-contexts', '20', '--max-connections', '5000'])
   const line = await world.logged('listening')
   assert.match(String(line['url']), /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
   assert.deepEqual(line['allowed'], ['a.example.test', '*.b.example.test'])
