@@ -14,6 +14,7 @@ import { Headcount } from './headcount.ts'
 import type { GroupsOptions } from './groups-options.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import { Registry } from './registry.ts'
+import { Reloads } from './reloads.ts'
 import { Supervisor } from './supervisor.ts'
 import type { Waiting } from './wait-queue.ts'
 
@@ -33,7 +34,7 @@ export class Groups {
   /** Groups that left the table and drain, or replace another and start. */
   readonly #outside = new Set<Group>()
   /** By key, the latest of each group. */
-  readonly #reloads = new Map<string, { readonly revision: string; readonly done: Promise<void> }>()
+  readonly #reloads = new Reloads()
   readonly #evictions: Partial<Record<EndReason, number>> = {}
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
   readonly #supervisor: Supervisor
@@ -124,7 +125,7 @@ export class Groups {
    */
   async reload(name: string, retarget: (old: GroupTarget) => GroupTarget = (old) => old): Promise<boolean> {
     const groups = this.#named(name)
-    await Promise.all(groups.map((group) => this.#reloadOnce(group, retarget(group.target))))
+    await Promise.all(groups.map((group) => this.#reloadOne(group, retarget(group.target))))
     return groups.length > 0
   }
 
@@ -252,30 +253,16 @@ export class Groups {
     return new TenantryError(code, message, { label, retryAfter })
   }
 
-  /** One at a time for each group: who wants the version that starts already shares it, another one follows it. */
   #countRefusal(code: ErrorCode): void {
     this.#refusals[code] = (this.#refusals[code] ?? 0) + 1
   }
 
-  #reloadOnce(old: Group, target: GroupTarget): Promise<void> {
-    const { key } = old.target
-    const { revision } = target.tenant
-    const running = this.#reloads.get(key)
-    if (running?.revision === revision) return running.done
-    const replaced = running === undefined ? this.#replace(old, target) : this.#replaceAfter(running.done, key, target)
-    const done = replaced.finally(() => {
-      if (this.#reloads.get(key)?.done === done) this.#reloads.delete(key)
+  #reloadOne({ target: { key } }: Group, target: GroupTarget): Promise<void> {
+    return this.#reloads.once(key, target.tenant.revision, async () => {
+      const current = this.#registry.peek(key)
+      // Gone meanwhile: the next request starts the new code anyway.
+      if (current !== undefined) await this.#replace(current, target)
     })
-    this.#reloads.set(key, { revision, done })
-    return done
-  }
-
-  async #replaceAfter(earlier: Promise<void>, key: string, target: GroupTarget): Promise<void> {
-    // How that went is the business of who asked for it.
-    await earlier.catch(() => {})
-    const current = this.#registry.peek(key)
-    // Gone meanwhile: the next request starts the new code anyway.
-    if (current !== undefined) await this.#replace(current, target)
   }
 
   async #replace(old: Group, target: GroupTarget): Promise<void> {

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
 import http2 from 'node:http2'
 import { test } from 'node:test'
-import { request } from 'undici'
 import { subscribe } from '../../src/events.ts'
 import { until } from '../wire/ends.ts'
 import { ask, askJson, Wire } from './client.ts'
+import { CLIENTS } from './http-clients.ts'
 import { openHouse, openRuntime } from './house.ts'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
@@ -69,47 +68,6 @@ for (const [path, body] of [['/chunked', '5\r\nbegun\r\n'], ['/length', 'begun']
     assert.equal(text.slice(text.indexOf('\r\n\r\n') + 4), body)
     assert.deepEqual(errors.map(({ code, truncated }) => [code, truncated]), [['ERR_DAEMON_EXITED', true]])
   })
-}
-
-/** Runs a program; its output, or undefined where it is not there. */
-function run(file: string, args: readonly string[]): Promise<{ code: number; text: string } | undefined> {
-  return new Promise((resolve) => {
-    execFile(file, args, { timeout: 15_000 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : error.code
-      resolve(typeof code === 'number' ? { code, text: stdout + stderr } : undefined)
-    })
-  })
-}
-
-const PYTHON = `
-import http.client, sys
-client = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))
-client.request('GET', sys.argv[2], headers={'Host': 'a.test'})
-answer = client.getresponse()
-try:
-    print(answer.status, answer.read())
-except Exception as error:
-    print(answer.status, type(error).__name__)
-`
-
-const CLIENTS: Readonly<Record<string, (port: number, path: string) => Promise<string | undefined>>> = {
-  async curl(port, path) {
-    const ran = await run('curl', ['-sS', '-H', 'Host: a.test', `http://127.0.0.1:${port}${path}`])
-    return ran && (ran.code === 18 || ran.code === 56 ? 'broken' : `exit ${ran.code}: ${ran.text}`)
-  },
-  async python(port, path) {
-    const ran = await run('python3', ['-c', PYTHON, String(port), path])
-    if (ran === undefined || ran.code === 127) return undefined
-    return /^200 (IncompleteRead|ConnectionResetError)$/.test(ran.text.trim()) ? 'broken' : ran.text
-  },
-  async fetch(port, path) {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`)
-    return await response.text().then((text) => `complete: ${text}`, () => 'broken')
-  },
-  async undici(port, path) {
-    const { body } = await request(`http://127.0.0.1:${port}${path}`, { headers: { host: 'a.test' } })
-    return await body.text().then((text) => `complete: ${text}`, () => 'broken')
-  },
 }
 
 for (const [name, report] of Object.entries(CLIENTS)) {

@@ -1,18 +1,16 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import http2 from 'node:http2'
 import net from 'node:net'
-import { request } from 'undici'
 import { subscribe } from '../../src/events.ts'
 import { ask, eventually } from './client.ts'
+import { CLIENTS } from './http-clients.ts'
 import { openHouse, openRuntime } from './house.ts'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { EventPayloads } from '../../src/events.ts'
 import type { Runtime } from '../../src/runtime.ts'
-import type { House } from './house.ts'
 
 /** How a client finds the end of an answer. */
 const FRAMINGS = ['chunked', 'length', 'close'] as const
@@ -182,49 +180,6 @@ test('HTTP/2: a broken answer is a reset of its stream, and the session goes on'
   assert.equal((await whole.setEncoding('utf8').toArray()).join(''), 'ready')
 })
 
-/** Runs a program; resolves with its exit code and what it said, or undefined where it is not there. */
-function run(file: string, args: readonly string[]): Promise<{ code: number; text: string } | undefined> {
-  return new Promise((resolve) => {
-    execFile(file, args, { timeout: 15_000 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : error.code
-      resolve(typeof code === 'number' ? { code, text: stdout + stderr } : undefined)
-    })
-  })
-}
-
-const PYTHON = `
-import http.client, sys
-client = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))
-client.request('GET', sys.argv[2], headers={'Host': 'a.test'})
-answer = client.getresponse()
-try:
-    print(answer.status, answer.read())
-except Exception as error:
-    print(answer.status, type(error).__name__)
-`
-
-/** What each client reports of one and the same kind of broken answer; curl: 18 is a partial file, 56 a reset. */
-const CLIENTS: Readonly<Record<string, (house: House, path: string) => Promise<string | undefined>>> = {
-  async curl({ port }, path) {
-    const ran = await run('curl', ['-sS', '-H', 'Host: a.test', ...(path.startsWith('/close') ? ['--http1.0'] : []), `http://127.0.0.1:${port}${path}`])
-    return ran === undefined ? undefined : ran.code === 18 || ran.code === 56 ? 'broken' : `exit ${ran.code}: ${ran.text}`
-  },
-  async python({ port }, path) {
-    const ran = await run('python3', ['-c', PYTHON, String(port), path])
-    if (ran === undefined || ran.code === 127) return undefined
-    return /^200 (IncompleteRead|ConnectionResetError)$/.test(ran.text.trim()) ? 'broken' : ran.text
-  },
-  async fetch({ url }, path) {
-    // Node's own: it sets no Host, so the address itself is a tenant of its own here.
-    const response = await fetch(url + path)
-    return await response.text().then((text) => `complete: ${text}`, () => 'broken')
-  },
-  async undici({ url }, path) {
-    const { body } = await request(url + path, { headers: { host: 'a.test' } })
-    return await body.text().then((text) => `complete: ${text}`, () => 'broken')
-  },
-}
-
 for (const [name, report] of Object.entries(CLIENTS)) {
   test(`a client knows that its answer broke off: ${name}`, async (t) => {
     const house = await openHouse(t, { 'a.test': APP, '127.0.0.1': APP }, OPTIONS)
@@ -233,7 +188,7 @@ for (const [name, report] of Object.entries(CLIENTS)) {
     const framings = name === 'curl' ? FRAMINGS : (['chunked', 'length'] as const)
     for (const framing of framings) {
       for (const way of ['throw', 'exit', 'destroy']) {
-        const said = await report(house, `/${framing}?way=${way}`)
+        const said = await report(house.port, `/${framing}?way=${way}`)
         if (said === undefined) return t.skip(`${name} is not there`)
         assert.equal(said, 'broken', `${framing}, ${way}`)
       }
