@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ownCode, permissionFlag } from './permission.ts'
+import { ownCode, packageFiles, permissionFlag } from './permission.ts'
 import type { ChildProcess, SpawnOptions } from 'node:child_process'
 import type { PermissionSpec } from './context.ts'
 
@@ -71,10 +71,12 @@ function deathSignal(): string | undefined {
 
 function permissionArguments(permission: PermissionSpec | undefined): string[] {
   if (permission === undefined) return []
+  // Each path once: Node 20.19 aborts where it is told one twice.
+  const readable = new Set([...ownCode(), ...permission.read, ...permission.read.flatMap(packageFiles)])
   return [
     permissionFlag(),
-    ...[...ownCode(), ...permission.read].map((folder) => `--allow-fs-read=${folder}`),
-    ...permission.write.map((folder) => `--allow-fs-write=${folder}`),
+    ...[...readable].map((folder) => `--allow-fs-read=${folder}`),
+    ...[...new Set(permission.write)].map((folder) => `--allow-fs-write=${folder}`),
     '--allow-worker',
     ...(process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : []),
   ]

@@ -18,6 +18,7 @@ export function execArgvOf(spec: ContextSpec): { execArgv?: string[] } {
   const { permission, mounts, directory } = spec
   if (permission === undefined) return hostIsRestricted() ? {} : { execArgv: [] }
   const code = [directory, ...mounts.map(({ entry }) => path.dirname(entry))]
+  // Each path once: Node 20.19 aborts the process where it is told one twice.
   const readable = new Set([
     ...code,
     ...code.flatMap(packageFiles),
@@ -29,7 +30,7 @@ export function execArgvOf(spec: ContextSpec): { execArgv?: string[] } {
     execArgv: [
       permissionFlag(),
       ...[...readable].map((folder) => `--allow-fs-read=${folder}`),
-      ...permission.write.map((folder) => `--allow-fs-write=${folder}`),
+      ...[...new Set(permission.write)].map((folder) => `--allow-fs-write=${folder}`),
       '--no-addons',
     ],
   }
@@ -42,23 +43,29 @@ export function permissionFlag(): string {
 
 /** What every context and every daemon reads of ours. */
 export function ownCode(): string[] {
-  return [OWN_CODE, ...packageFiles(OWN_CODE), path.join(path.dirname(require.resolve('tinypool')), '..')]
+  return [
+    OWN_CODE,
+    ...packageFiles(OWN_CODE),
+    ...ancestors(OWN_CODE).map((folder) => path.join(folder, 'node_modules', 'tinypool')),
+    path.join(path.dirname(require.resolve('tinypool')), '..'),
+  ]
 }
 
 function hostIsRestricted(): boolean {
   return (process as unknown as { permission?: unknown }).permission !== undefined
 }
 
+// Node 20.19 throws where it looks and may not, before it knows that there is nothing: hence paths that do not exist.
+
 /** Where Node looks for packages of an application. */
 function packageFolders(directory: string): string[] {
-  return ancestors(directory).map((folder) => path.join(folder, 'node_modules')).filter((folder) => existsSync(folder))
+  return ancestors(directory)
+    .map((folder) => path.join(folder, 'node_modules'))
+    .map((folder) => existsSync(folder) ? folder : path.join(folder, '*'))
 }
 
-/**
- * What Node reads to learn the type of a module. Those that are not there as well:
- * Node 20.19 throws where it is refused, before it knows that there is no such file.
- */
-function packageFiles(directory: string): string[] {
+/** What Node reads to learn the type of a module. */
+export function packageFiles(directory: string): string[] {
   return ancestors(directory).map((folder) => path.join(folder, 'package.json'))
 }
 

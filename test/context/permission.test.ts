@@ -5,16 +5,16 @@ import path from 'node:path'
 import { askJson, folder, startEntry } from './start.ts'
 import type { TestContext } from 'node:test'
 
-/** An application that reports what it may do with each path; it has a package and a data file beside it. */
+/** An application that reports what it may do with each path; it has a data file beside it, and a package two folders up. */
 function restricted(t: TestContext): { readonly entry: string; readonly root: string } {
   const root = folder(t)
-  mkdirSync(path.join(root, 'app'))
+  mkdirSync(path.join(root, 'site', 'app'), { recursive: true })
   mkdirSync(path.join(root, 'node_modules', 'dep'), { recursive: true })
   writeFileSync(path.join(root, 'node_modules', 'dep', 'package.json'), '{"name":"dep","main":"index.js"}')
   writeFileSync(path.join(root, 'node_modules', 'dep', 'index.js'), 'module.exports = "from the package"')
-  writeFileSync(path.join(root, 'app', 'data.txt'), 'data')
+  writeFileSync(path.join(root, 'site', 'app', 'data.txt'), 'data')
   writeFileSync(path.join(root, 'secret.txt'), 'secret')
-  const entry = path.join(root, 'app', 'server.mjs')
+  const entry = path.join(root, 'site', 'app', 'server.mjs')
   writeFileSync(entry, `
     import fs from 'node:fs'
     import dep from 'dep'
@@ -25,8 +25,8 @@ function restricted(t: TestContext): { readonly entry: string; readonly root: st
     const write = (file) => attempt(() => { fs.writeFileSync(file, 'x'); return 'written' })
     const root = ${JSON.stringify(root)}
     export default (req, res) => res.end(JSON.stringify({
-      dep, own: read(root + '/app/data.txt'), outside: read(root + '/secret.txt'), environ: read('/proc/self/environ'),
-      writeOwn: write(root + '/app/new.txt'), writeExtra: write(root + '/extra/new.txt'),
+      dep, own: read(root + '/site/app/data.txt'), outside: read(root + '/secret.txt'), environ: read('/proc/self/environ'),
+      writeOwn: write(root + '/site/app/new.txt'), writeExtra: write(root + '/extra/new.txt'),
       spawn: attempt(() => execFileSync('true') && 'ran'), thread: attempt(() => new Worker('0', { eval: true }) && 'started'),
     }))`)
   mkdirSync(path.join(root, 'extra'))
@@ -46,7 +46,7 @@ test('under the permission model an application reads its own folder and its pac
 test('what a tenant is allowed beyond that, it may do', async (t) => {
   const { entry, root } = restricted(t)
   const context = startEntry(t, entry, {
-    permission: { read: [path.join(root, 'secret.txt')], write: [path.join(root, 'extra')] },
+    permission: { read: [path.join(root, 'secret.txt')], write: [path.join(root, 'extra'), path.join(root, 'extra')] },
   })
   await context.ready
   const seen = (await askJson(context)) as Record<string, unknown>
