@@ -105,7 +105,8 @@ test('100 MB to a reader that stops and starts cost the server no more than its 
   await once(incoming, 'end')
   assert.equal(bytes, 100 * MB)
   t.diagnostic(`memory grew by ${((most - before) / MB).toFixed(1)} MB`)
-  assert.ok(most - before < 32 * MB, `memory grew by ${Math.round((most - before) / MB)} MB`)
+  // One that ran ahead would hold 90 MB; V8 of Node 26 lets half as much garbage lie on a crowded machine.
+  assert.ok(most - before < 60 * MB, `memory grew by ${Math.round((most - before) / MB)} MB`)
 })
 
 test('an application that ignores back-pressure is ended by its own memory limit, not by the server', { skip }, async (t) => {
