@@ -19,8 +19,11 @@ const MB = 1024 ** 2
 /** A collection leaves a little more or less each time, however small the heap. Bytes. */
 const NOISE = MB / 2
 
-/** What the neighbours may wait at the 99th percentile, and how late a quiet machine wakes a thread. Milliseconds. */
-const PROMPT = 100
+/**
+ * What the neighbours may wait at the 99th percentile, and how late a quiet machine wakes a thread. Milliseconds. They
+ * share the front with the attack, whose thousands of requests it answers meanwhile: 110 ms were seen in a daemon.
+ */
+const PROMPT = 250
 const QUIET = 10
 
 /** How often an attack is repeated at most. */
