@@ -83,10 +83,13 @@ export class Thread {
   constructor(spec: ContextSpec, nice: number, link: MessagePort | FrontAddress, listener: ThreadListener) {
     this.#listener = listener
     this.#pool = openPool(spec)
-    const worker = this.#pool.threads[0] as unknown as { thread: Worker; ref(): void }
+    const worker = this.#pool.threads[0] as unknown as PooledWorker
     this.#thread = worker.thread
     // Tinypool holds the process for a worker whose port is closed; an idle context must not.
     worker.ref = () => {}
+    // Tinypool waits for 'exit' with events.once(), which takes its listeners back when 'error' comes first: without this
+    // a thread that fails while it is being ended would throw here, and end the process.
+    worker.removeListener = (event, listener) => this.#thread.removeListener(event, listener)
     this.#pool.options.minThreads = 0
     this.#pool.on('error', () => {})
     this.#thread.on('error', (error: unknown) => this.#onError(error))
@@ -115,6 +118,13 @@ export class Thread {
     this.#listener.onExit(exitCode, this.#crash)
     this.end()
   }
+}
+
+/** What is mended of Tinypool's worker. */
+interface PooledWorker {
+  readonly thread: Worker
+  ref(): void
+  removeListener(event: string, listener: () => void): unknown
 }
 
 function openPool(spec: ContextSpec): Tinypool {

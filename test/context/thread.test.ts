@@ -353,3 +353,14 @@ test('the scoreboard counts requests and bytes, and can be read while the contex
   void ask(context, '/spin')
   await until(() => context.scoreboard.read('inFlight') === 1)
 })
+
+test('a thread that fails in the very moment in which it is terminated throws nothing here', async (t) => {
+  const context = startSource(t, `
+    export default (req, res) => { res.end(); setTimeout(() => { throw new Error('at the last moment') }, 20) }`)
+  await context.ready
+  await ask(context, '/')
+  // Its error is on its way when it is told to end: Tinypool waits for 'exit' then, and hears 'error' first.
+  for (const until = performance.now() + 300; performance.now() < until;);
+  const { reason, zombie } = await context.terminate('admin')
+  assert.deepEqual([reason, zombie], ['admin', false])
+})
