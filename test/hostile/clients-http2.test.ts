@@ -61,7 +61,7 @@ for (const [name, frames] of Object.entries(FLOODS)) {
         await raw.closed
       })
     }
-    await siege.withstands(t, { warmUp: flood, attack: flood })
+    await siege.withstands(t, { warmUp: flood, attack: flood, saturates: true })
   })
 }
 
