@@ -6,7 +6,7 @@ import type net from 'node:net'
  * than 3,000 requests, for each of which the front would do its work before it turns to anybody else. Clients that
  * pipeline send a few dozen.
  */
-const MAX_WAITING = 64
+const MAX_WAITING = 256
 
 /** The responses of a connection that wait for their turn on it. */
 const waiting = new WeakMap<net.Socket, Set<http.ServerResponse>>()

@@ -14,13 +14,13 @@ export default (req, res) => {
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a.test\r\n\r\n`
 
-test('64 requests may wait behind one on their connection, and are answered in their turn', async (t) => {
+test('256 requests may wait behind one on their connection, and are answered in their turn', async (t) => {
   const { port } = await openHouse(t, { 'a.test': APP })
   // A group that starts has a shorter queue of its own.
   await ask(port, 'a.test')
   const wire = await Wire.open(t, port)
-  wire.send(get('/hang') + get('/').repeat(63) + get('/free'))
-  await eventually('all are answered', () => wire.text.split('fine').length === 65)
+  wire.send(get('/hang') + get('/').repeat(255) + get('/free'))
+  await eventually('all are answered', () => wire.text.split('fine').length === 257)
   assert.match(wire.text, /^HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\nat lastHTTP/)
   assert.equal(wire.ended, false)
 })
