@@ -18,6 +18,12 @@ export const Cell = {
   external: 8,
   /** The thread's number in the system, 0 where it is not known. */
   threadId: 9,
+  /** Connections that were handed over and are open. */
+  handedConnections: 10,
+  /** Requests under way on them; `inFlight` counts them too. */
+  handedInFlight: 11,
+  /** Requests served on them; `served` counts them too. */
+  handedServed: 12,
 } as const
 
 export type ScoreboardCell = keyof typeof Cell
