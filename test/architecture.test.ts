@@ -50,7 +50,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const FRAMEWORKS = ['fastify', 'koa', 'hono', '@hono/node-server', 'express', 'fastify-plugin']
 
 /** What every tenant pays for: modules and bytes of source that a fresh context loads. Tighten, never loosen lightly. */
-const BOOT_BUDGET = { modules: 24, bytes: 97_000 }
+const BOOT_BUDGET = { modules: 25, bytes: 101_000 }
 
 /** What only a context in a daemon loads, for the way to its front. */
 const IN_DAEMON = ['tenant/front-link.ts', 'wire/socket-carrier.ts', 'wire/codec.ts']
