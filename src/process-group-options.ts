@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import path from 'node:path'
 import * as v from 'valibot'
 import { idOf, loginGroup } from './context/daemon-command.ts'
@@ -165,7 +166,7 @@ function resolveOne(shown: string, options: unknown): ResolvedProcessGroup {
       env: Object.freeze({ ...env }),
       execArgv: Object.freeze([...(execArgv ?? [])]),
       permission: permission && absolute(permission),
-      workingDirectory: workingDirectory && path.resolve(workingDirectory),
+      workingDirectory: workingDirectory && folderAt(`${shown}.workingDirectory`, workingDirectory),
     }),
     limits: Object.freeze(limits),
     startAhead,
@@ -200,6 +201,13 @@ function number(shown: string, kind: 'user' | 'group', name: string | number): n
   } catch (error) {
     throw wrong(`${shown}: ${error instanceof Error ? error.message : String(error)}`, error)
   }
+}
+
+/** Looked for now: a daemon that cannot start there would let each request wait until queueTimeout. */
+function folderAt(shown: string, given: string): string {
+  const folder = path.resolve(given)
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return folder
+  throw wrong(`${shown} is ${showValue(given)}, but there is no folder at ${folder}; make it or name another`)
 }
 
 function octal(umask: string | number | undefined): number | undefined {

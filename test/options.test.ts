@@ -249,6 +249,7 @@ test('a process group is refused by its name, its option and its value', () => {
     [{ pool: { umask: '999' } }, /^processGroups\['pool'\]\.umask is '999'/],
     [{ pool: { memoryLimit: '10M!' } }, /^processGroups\['pool'\]\.memoryLimit is '10M!'/],
     [{ pool: { env: { A: 1 } } }, /^processGroups\['pool'\]\.env is /],
+    [{ pool: { workingDirectory: '/no/such/folder' } }, /^processGroups\['pool'\]\.workingDirectory is '\/no\/such\/folder', but there is no folder/],
     [{ pool: { user: 'no-such-user' } }, /^processGroups\['pool'\]\.user: there is no user 'no-such-user'/],
   ] as const
   for (const [processGroups, message] of wrong) assert.match(refusal({ processGroups }), message)

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -68,8 +69,10 @@ test('a daemon has its own options of Node, environment, umask and name', { skip
   assert.equal((await askJson(port, 'a.test', `/write?file=${file}`))['mode'], '640')
 })
 
-test('a working directory that is not there is said in the log, and ends no server', async (t) => {
-  const { port, log, runtime } = await openHouse(t, { 'a.test': APP }, inPool({ workingDirectory: '/no/such/folder' }, { queueTimeout: 700 }))
+test('a working directory that went away is said in the log, and ends no server', async (t) => {
+  const workingDirectory = mkdtempSync(path.join(tmpdir(), 'tenantry-'))
+  const { port, log, runtime } = await openHouse(t, { 'a.test': APP }, inPool({ workingDirectory }, { queueTimeout: 700 }))
+  rmdirSync(workingDirectory)
   assert.equal((await ask(port, 'a.test')).status, 504)
   assert.ok(log.some(({ msg, err }) => msg === 'daemon exited' && /ENOENT/.test((err as { message: string }).message)))
   assert.equal(runtime.state, 'serving')
