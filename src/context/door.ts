@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -12,6 +13,12 @@ const GREETING_TIMEOUT = 5000
 
 /** Connections that have not said who they are. A context needs a millisecond for it. */
 const MAX_STRANGERS = 256
+
+/** Folders of doors; what a killed front leaves is told by it. */
+const FOLDER = 'tenantry-door-'
+
+/** Leftovers that one start looks at. */
+const MAX_LEFTOVERS = 100
 
 /** The longest path that every system takes for a Unix socket. */
 const MAX_PATH = 100
@@ -61,10 +68,11 @@ export class Door {
       this.#path = `\\\\.\\pipe\\tenantry-${process.pid}-${randomBytes(8).toString('hex')}`
     } else {
       const base = tmpdir().length < MAX_PATH - 40 ? tmpdir() : '/tmp'
-      this.#folder = mkdtempSync(path.join(base, 'tenantry-'))
+      this.#folder = mkdtempSync(path.join(base, FOLDER))
       // A daemon of another user has to reach it. Whoever else finds it has no token.
       chmodSync(this.#folder, 0o711)
       this.#path = path.join(this.#folder, 'door')
+      sweepLeftovers(base)
     }
     const server = net.createServer((socket) => this.#meet(socket))
     // Without descriptors a connection cannot be accepted: its context does not start, and says so.
@@ -101,5 +109,20 @@ export class Door {
     }
     socket.on('data', read)
     socket.once('close', leave)
+  }
+}
+
+/**
+ * A front that is killed cannot remove its folder: the next one does. Asked of the socket and not of a process number,
+ * which means another process in another container.
+ */
+function sweepLeftovers(base: string): void {
+  for (const name of readdirSync(base).filter((entry) => entry.startsWith(FOLDER)).slice(0, MAX_LEFTOVERS)) {
+    const folder = path.join(base, name)
+    const probe = net.connect(path.join(folder, 'door'), () => probe.destroy()).unref()
+    probe.on('error', ({ code }: NodeJS.ErrnoException) => {
+      // Another user's cannot be removed, and need not be.
+      if (code === 'ECONNREFUSED') rm(folder, { recursive: true, force: true }).catch(() => {})
+    })
   }
 }

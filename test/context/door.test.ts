@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -35,7 +36,31 @@ async function knock(t: TestContext, { path: file }: FrontAddress): Promise<net.
   return socket
 }
 
+/** The folder of a door whose process was killed while it was open. */
+async function killedDoor(t: TestContext): Promise<string> {
+  const code = `import { mkdtempSync } from 'node:fs'; import net from 'node:net'; import { tmpdir } from 'node:os'
+    const folder = mkdtempSync(tmpdir() + '/tenantry-door-')
+    net.createServer().listen(folder + '/door', () => console.log(folder))`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [said] = (await once(child.stdout, 'data')) as [Buffer]
+  const folder = said.toString().trim()
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  return folder
+}
+
 const stranger = (): string => randomBytes(32).toString('base64url')
+
+test('what a killed front left of its door is removed by the next one, and a door that is open is not', { skip: process.platform === 'win32' }, async (t) => {
+  const left = await killedDoor(t)
+  const other = openDoor(t)
+  const { path: own } = other.expect()
+  openDoor(t).expect()
+  await until(() => !existsSync(left))
+  assert.ok(existsSync(own))
+  await knock(t, other.expect())
+})
 
 test('a door that is closed leaves no file behind', (t) => {
   const { door, expect } = openDoor(t)
