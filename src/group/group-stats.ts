@@ -45,6 +45,8 @@ export interface GroupsStats {
   readonly queued: number
   /** Contexts started since the runtime began. */
   readonly births: number
+  /** Of the starts, those that began before a request was complete, on the evidence that one was coming. */
+  readonly warmed: number
   /** Contexts that ended, by why: every end, of those that crashed too. */
   readonly ends: Readonly<Partial<Record<EndReason, number>>>
   /** Groups that were made to leave the table, by why. */

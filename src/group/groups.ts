@@ -39,6 +39,8 @@ export class Groups {
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
   readonly #supervisor: Supervisor
   #pumping = false
+  /** Starts that began on evidence. */
+  #warmed = 0
 
   constructor(options: GroupsOptions) {
     const { clock, createContext, queueTimeout, drainTimeout, random = Math.random } = options
@@ -96,6 +98,17 @@ export class Groups {
       case 'create':
         return this.#begin(target, group, now, who)
     }
+  }
+
+  /**
+   * Starts the group of `target` on the evidence that a request for it is coming: the caps hold as for that request,
+   * but nothing is evicted for it, and one that is there already, failed or not, is left alone. Unused, it ends as any
+   * idle group does. Returns whether a start began; never throws.
+   */
+  warm(target: GroupTarget): boolean {
+    if (this.#registry.peek(target.key) !== undefined || !this.#startAhead(target)) return false
+    this.#warmed++
+    return true
   }
 
   /**
@@ -177,6 +190,7 @@ export class Groups {
       zombieContexts: this.#count.zombieContexts,
       pending: this.#pending.size,
       births: this.#count.births,
+      warmed: this.#warmed,
       ends: { ...this.#count.ends },
       evictions: { ...this.#evictions },
       refusals: { ...this.#refusals },
@@ -344,16 +358,21 @@ export class Groups {
   /** Another context starts at once in the place of one that was in use, where that costs nobody else his. */
   #succeed(target: GroupTarget): void {
     // A reload brings its own.
-    if (this.#reloads.has(target.key)) return
+    if (!this.#reloads.has(target.key)) this.#startAhead(target)
+  }
+
+  /** Starts a group that is not in the table though nobody waits for it; says whether it does. */
+  #startAhead(target: GroupTarget): boolean {
     const now = this.#clock.now()
     const { exact, pattern } = target
     const patternGroups = exact ? 0 : this.#registry.inPattern(pattern)
     const { do: decided } = decide({ census: this.#count, group: undefined, exact, patternGroups }, this.#limits, now)
-    if (decided !== 'create') return
-    // Nobody may be waiting yet: it starts all the same.
+    if (decided !== 'create') return false
+    // Who hears how it went is what keeps a start that nobody waits for.
     const group = new Group(target, this.#host, () => {})
     this.#registry.add(group, now)
     this.#enqueue(group, now)
+    return true
   }
 
   #onClosed(group: Group): void {

@@ -73,7 +73,7 @@ export class ProcessGroup {
 
   /** As that of Groups, in the daemon that has the least to do. */
   acquire(target: GroupTarget, who?: Waiting): Lease | Promise<Lease> {
-    const slot = this.#slots.length === 1 ? (this.#slots[0] as DaemonSlot) : this.#leastBusy()
+    const slot = this.#choose()
     slot.usedAt = this.#settings.groups.clock.now()
     const lease = slot.groups.acquire(target.label === '' ? mainTarget(target) : target, who)
     // Not before: a daemon that this starts counts from here.
@@ -88,6 +88,19 @@ export class ProcessGroup {
         throw error
       },
     )
+  }
+
+  /** As that of Groups, in the daemon that the request would get now. */
+  warm(target: GroupTarget): boolean {
+    const slot = this.#choose()
+    if (slot.isDown || !slot.groups.warm(target.label === '' ? mainTarget(target) : target)) return false
+    // Of several that have as little to do, the request then gets this one.
+    slot.usedAt = this.#settings.groups.clock.now()
+    return true
+  }
+
+  #choose(): DaemonSlot {
+    return this.#slots.length === 1 ? (this.#slots[0] as DaemonSlot) : this.#leastBusy()
   }
 
   /** Least in flight first; on ties the one used last, so that the others become idle and can go. */

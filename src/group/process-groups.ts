@@ -32,6 +32,12 @@ export class ProcessGroups {
     return group.acquire(target, who)
   }
 
+  /** As that of Groups; a process group that is not declared is the request's own affair. */
+  warm(target: GroupTarget): boolean {
+    if (target.processGroup === '') return this.#own.warm(target)
+    return this.#daemons.get(target.processGroup)?.warm(target) ?? false
+  }
+
   async evict(name: string): Promise<boolean> {
     return (await Promise.all(this.#all().map(async (groups) => await groups.evict(name)))).includes(true)
   }

@@ -71,6 +71,10 @@ export class Model {
     }
   }
 
+  warm(host: number): void {
+    assert.ok(!this.house.groups.warm(this.#target(host)) || !this.#draining, 'a closing server started on evidence')
+  }
+
   release(index: number, served: boolean): void {
     const held = this.#asked.filter(({ lease }) => lease !== undefined)
     const asked = held[index % Math.max(1, held.length)]

@@ -23,6 +23,7 @@ function toContext(happens: (context: FakeContext) => void): fc.Arbitrary<Step> 
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 16, arbitrary: host.map((index): Step => (model) => model.acquire(index)) },
+  { weight: 2, arbitrary: host.map((index): Step => (model) => model.warm(index)) },
   { weight: 12, arbitrary: fc.tuple(number, fc.boolean()).map(([index, served]): Step => (model) => model.release(index, served)) },
   { weight: 10, arbitrary: toContext((context) => context.becomeReady()) },
   { weight: 4, arbitrary: toContext((context) => context.crash()) },
