@@ -23,12 +23,15 @@ interface Rule {
 const TABLE: Readonly<Record<string, Rule>> = {
   label: { values: [], types: [], root: ['errors.ts', 'nearest.ts'] },
   wire: { values: [], types: [] },
-  tenant: { values: ['wire'], types: [], root: [] },
+  // What one connection is held to, in the front and in a context: loaded by both, so nothing from npm.
+  connection: { values: [], types: [], root: ['clock.ts', 'errors.ts', 'events.ts'] },
+  // The root's files are for what a context loads with its first handed connection; the budget below keeps them from the rest.
+  tenant: { values: ['connection', 'wire'], types: [], root: ['clock.ts', 'errors.ts'] },
   context: { values: ['wire'], types: [] },
   daemon: { values: ['context', 'tenant', 'wire'], types: [] },
   // The factory of contexts is passed in, so that groups run in tests without a thread; health.ts is a pure judgement.
   group: { values: ['label', 'context/health.ts'], types: ['context'] },
-  http: { values: ['group', 'label', 'wire'], types: ['context', 'runtime.ts'] },
+  http: { values: ['connection', 'group', 'label', 'wire'], types: ['context', 'runtime.ts'] },
   ops: { values: [], types: ['context', 'group'] },
   cli: { values: ['ops'], types: [], root: 'all' },
 }

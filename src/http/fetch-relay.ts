@@ -1,7 +1,7 @@
 import { flagsOf } from '../wire/front-channel.ts'
-import { bodyTooLarge } from './body-facts.ts'
+import { bodyTooLarge } from '../connection/body-facts.ts'
 import { streamNumber } from './connections.ts'
-import { responseOf } from './error-reply.ts'
+import { errorReply } from '../connection/error-reply.ts'
 import { Relayed } from './relayed.ts'
 import { dropHopByHop, fieldsOf } from './response-head.ts'
 import type { TenantryError } from '../errors.ts'
@@ -182,4 +182,11 @@ export class FetchRelay extends Relayed {
     this.#upload?.cancel().catch(() => {})
     this.#onOver()
   }
+}
+
+/** What Tenantry itself answers to a Request. */
+export function responseOf(request: Request, error: TenantryError): Response {
+  const { status, title, fields, body } = errorReply(error, request.headers.get('accept'))
+  const headers = fields.map(([name, value]): [string, string] => [name, value])
+  return new Response(request.method === 'HEAD' ? null : body, { status, statusText: title, headers })
 }

@@ -1,8 +1,8 @@
-import { readBodyFacts } from './body-facts.ts'
-import { isHttp2 } from './response-head.ts'
+import { readBodyFacts } from '../connection/body-facts.ts'
+import { isHttp2 } from '../connection/http2-stream.ts'
 import type http from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import type { BodyFacts } from './body-facts.ts'
+import type { BodyFacts } from '../connection/body-facts.ts'
 
 /**
  * How a request's body is announced, whatever it came on. HTTP/2 needs no field

@@ -1,6 +1,6 @@
 import http from 'node:http'
+import { isHttp2 } from '../connection/http2-stream.ts'
 import { HeadFlag } from '../wire/frames.ts'
-import type { Http2ServerResponse } from 'node:http2'
 
 /** A response head from a context: its text, checked, and what the front has to know of it. */
 export interface ResponseHead {
@@ -134,16 +134,6 @@ function writeFields(res: http.ServerResponse, head: ResponseHead): void {
   // Fields of the outer framework stay; handing ours to writeHead would lose duplicates on Node 20.
   writeMerged(res, fields)
   res.writeHead(head.status, head.text.slice(13, head.text.indexOf('\r\n')))
-}
-
-/** A response on an HTTP/2 stream, whose compat API has the same methods. */
-export function isHttp2(res: http.ServerResponse): boolean {
-  return res.req.httpVersionMajor === 2 && (res as unknown as Http2ServerResponse).stream !== undefined
-}
-
-/** A stream of HTTP/2 that was reset, also before it says so: Node 20.19 throws where a head is written to one. */
-export function isGone(res: http.ServerResponse): boolean {
-  return isHttp2(res) && (res as unknown as Http2ServerResponse).stream.closed
 }
 
 function writeMerged(res: http.ServerResponse, fields: readonly string[]): void {

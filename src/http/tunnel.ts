@@ -10,7 +10,7 @@ import type { Lease } from '../group/lease.ts'
 import type { ClientFacts } from '../label/trust.ts'
 import type { FrontChannel } from '../wire/front-channel.ts'
 import type { FrontStream, StreamListener } from '../wire/front-stream.ts'
-import type { SendDeadlines, SendPace } from './send-deadlines.ts'
+import type { SendDeadlines, SendPace } from '../connection/send-deadlines.ts'
 import type { Piece } from '../wire/frames.ts'
 
 export interface TunnelTask {

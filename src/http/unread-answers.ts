@@ -1,8 +1,8 @@
 import { publish } from '../events.ts'
-import { destroyResponse } from './error-reply.ts'
+import { destroyResponse } from '../connection/error-reply.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from '../context/context.ts'
-import type { SendDeadlines } from './send-deadlines.ts'
+import type { SendDeadlines } from '../connection/send-deadlines.ts'
 
 /**
  * Answers of one context that are complete, and that their clients have not taken yet. Their requests are over, so

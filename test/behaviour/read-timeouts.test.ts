@@ -2,11 +2,11 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { readDeadline } from '../../src/http/read-deadline.ts'
+import { readDeadline } from '../../src/connection/read-deadline.ts'
 import { askJson, Wire } from './client.ts'
 import { openHouse } from './house.ts'
 import type { TestContext } from 'node:test'
-import type { ReadLimits } from '../../src/http/read-deadline.ts'
+import type { ReadLimits } from '../../src/connection/read-deadline.ts'
 import type { RuntimeOptions } from '../../src/options.ts'
 
 /** One slow client, as it was recorded against Apache's mod_reqtimeout. */

@@ -80,7 +80,7 @@ test('an answer of which its client takes nothing for sendTimeout is cut, and it
   await drain(socket)
   assert.equal((await ask(port, 'a.test')).text, 'fine')
   const { err } = log.find(({ msg }) => msg === 'request failed') as unknown as { readonly err: Error }
-  assert.match(err.message, /^The client of 'a\.test\S*' took nothing of its answer for \d+ms; sendTimeout is 500ms$/)
+  assert.match(err.message, /^The client of 'a\.test\S*' took nothing of its answer for \d+ ms; sendTimeout is 500 ms$/)
 })
 
 test('a server of one\'s own by TLS cuts such an answer, too, and an upgraded connection', async (t) => {
@@ -135,7 +135,7 @@ test('complete answers that are not read are cut, and so are refusals', async (t
   const { port, runtime, server, log } = await openHouse(t, { 'a.test': APP }, SHORT)
   await ask(port, 'a.test')
   // Each is complete as soon as it comes to the front; what the system takes for a socket comes first: some megabytes.
-  const cut = (): boolean => log.some(({ msg }) => /^An answer of 'a\.test\S*' was cut: .* sendTimeout is 500ms$/.test(msg))
+  const cut = (): boolean => log.some(({ msg }) => /^An answer of 'a\.test\S*' was cut: .* sendTimeout is 500 ms$/.test(msg))
   const socket = await ignore(t, net.connect({ port, host: '127.0.0.1' }), get('/piece').repeat(40))
   // No more at a time than may wait on a connection.
   for (let wave = 0; wave < 20 && !cut(); wave++) {

@@ -1,4 +1,4 @@
-import { isHttp2 } from './response-head.ts'
+import { isHttp2 } from './http2-stream.ts'
 import { readDeadline, readTimeout } from './read-deadline.ts'
 import type http from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'

@@ -1,6 +1,9 @@
-import http from 'node:http'
-import { isGone, isHttp2 } from './response-head.ts'
+import { isGone, isHttp2 } from './http2-stream.ts'
+import type http from 'node:http'
 import type { ErrorCode, TenantryError } from '../errors.ts'
+
+/** Not by `import`, which in a context would load more than the rest of its server; see tenant/node-internals.ts. */
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** What a client may read about each status: never more than the code says, no path and no stack. */
 const DETAIL: Readonly<Record<number, string>> = {
@@ -37,7 +40,7 @@ export interface ErrorReply {
 export function errorReply(error: TenantryError, accept: string | null | undefined): ErrorReply {
   const status = error.status ?? 500
   const wantsProblem = accept?.includes('application/problem+json') === true
-  const title = http.STATUS_CODES[status] ?? 'Error'
+  const title = STATUS_CODES[status] ?? 'Error'
   const detail = DETAIL_OF_CODE[error.code] ?? DETAIL[status] ?? title
   const body = wantsProblem
     ? JSON.stringify({ type: 'about:blank', title, status, detail, code: error.code })
@@ -78,13 +81,6 @@ export function rawErrorReply(error: TenantryError): string {
   const { status, title, fields, body } = errorReply(error, undefined)
   const lines = [...fields, ['Connection', 'close'] as const].map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${status} ${title}\r\n${lines.join('')}\r\n${body}`
-}
-
-/** The same for `runtime.fetch`. */
-export function responseOf(request: Request, error: TenantryError): Response {
-  const { status, title, fields, body } = errorReply(error, request.headers.get('accept'))
-  const headers = fields.map(([name, value]): [string, string] => [name, value])
-  return new Response(request.method === 'HEAD' ? null : body, { status, statusText: title, headers })
 }
 
 /** Breaks an answer off so that no client can take it for complete. */

@@ -1,5 +1,4 @@
 import { TenantryError } from '../errors.ts'
-import { formatDuration } from '../units.ts'
 import type http from 'node:http'
 import type net from 'node:net'
 import type { Writable } from 'node:stream'
@@ -90,7 +89,7 @@ export class SendPace implements Watched {
     this.deadline = Math.min(now + this.#timeout / LOOKS, this.#since + this.#timeout)
     if (late < this.#timeout) return
     this.end()
-    const message = `The client of '${label}' took nothing of its answer for ${formatDuration(Math.round(late))}; sendTimeout is ${formatDuration(this.#timeout)}`
+    const message = `The client of '${label}' took nothing of its answer for ${Math.round(late)} ms; sendTimeout is ${this.#timeout} ms`
     onLate(new TenantryError('ERR_SEND_TIMEOUT', message, { label }))
   }
 }

@@ -1,11 +1,11 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { readDeadline, readTimeout } from '../../src/http/read-deadline.ts'
-import { Sweep } from '../../src/http/sweep.ts'
+import { readDeadline, readTimeout } from '../../src/connection/read-deadline.ts'
+import { Sweep } from '../../src/connection/sweep.ts'
 import { FakeClock } from '../ops/fake-clock.ts'
-import type { ReadLimits } from '../../src/http/read-deadline.ts'
-import type { Watched } from '../../src/http/sweep.ts'
+import type { ReadLimits } from '../../src/connection/read-deadline.ts'
+import type { Watched } from '../../src/connection/sweep.ts'
 
 const limitsArb: fc.Arbitrary<ReadLimits> = fc.record({
   timeout: fc.integer({ min: 1, max: 60_000 }),
