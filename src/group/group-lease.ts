@@ -2,9 +2,10 @@ import type { Context } from '../context/context.ts'
 import type { Lease } from './lease.ts'
 import type { GroupLimits } from './tenant.ts'
 
-/** Who counts the slots. */
+/** Who counts the slots of a context. */
 export interface LeaseKeeper {
-  onRelease(context: Context, served: boolean): void
+  readonly context: Context
+  onRelease(served: boolean): void
 }
 
 /** One slot in one context; given back once. */
@@ -14,9 +15,9 @@ export class GroupLease implements Lease {
   readonly limits: GroupLimits
   #keeper: LeaseKeeper | undefined
 
-  constructor(keeper: LeaseKeeper, context: Context, label: string, limits: GroupLimits) {
+  constructor(keeper: LeaseKeeper, label: string, limits: GroupLimits) {
     this.#keeper = keeper
-    this.context = context
+    this.context = keeper.context
     this.label = label
     this.limits = limits
   }
@@ -24,6 +25,6 @@ export class GroupLease implements Lease {
   release(served: boolean): void {
     const keeper = this.#keeper
     this.#keeper = undefined
-    keeper?.onRelease(this.context, served)
+    keeper?.onRelease(served)
   }
 }

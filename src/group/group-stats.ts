@@ -93,9 +93,10 @@ export function countGroups(
 }
 
 function describe(group: Group, registry: Registry<Group>): GroupStats {
-  const { target, context, state, inFlight, queued, failures } = group
+  const { target, members, state, inFlight, queued, failures } = group
   const { key, label, processGroup, pattern } = target
   const segment = registry.peek(key) === group ? registry.segment(key) : undefined
+  const context = members[0]?.context
   const board = context?.scoreboard
   const memory = board === undefined ? 0 : board.read('heapUsed') + board.read('external')
   const served = board?.read('served') ?? 0

@@ -1,5 +1,4 @@
 import type { Context, ContextEnd } from '../context/context.ts'
-import type { Verdict } from '../context/health.ts'
 import { asTenantryError, TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { publish, watched } from '../events.ts'
@@ -11,10 +10,10 @@ import { backOff } from './backoff.ts'
 import { specOf } from './context-spec.ts'
 import type { GroupHost } from './group-host.ts'
 import { GroupLease } from './group-lease.ts'
-import type { LeaseKeeper } from './group-lease.ts'
 import type { GroupTarget, Lease } from './lease.ts'
+import { Member } from './member.ts'
+import type { MemberOwner } from './member.ts'
 import type { Registered } from './registry.ts'
-import { Vitals } from './vitals.ts'
 import { WaitQueue } from './wait-queue.ts'
 import type { Waiting } from './wait-queue.ts'
 
@@ -28,39 +27,27 @@ const TRANSITIONS: Transitions<GroupState> = {
   closed: [],
 }
 
-/**
- * A draining context ends itself when it has no request: those that were admitted a
- * moment ago must reach it before the word that none will follow. Milliseconds.
- */
-const NOTICE_DELAY = 100
-
 /** A group that was asked for within so long is in use, though nothing is in flight; milliseconds. */
 const IN_USE = 60_000
 
 /** One application group: at most one context that takes requests, and those who wait for it. */
-export class Group implements Registered, GroupView, LeaseKeeper {
+export class Group implements Registered, GroupView, MemberOwner {
   readonly target: GroupTarget
   readonly #host: GroupHost<Group>
   readonly #state: StateMachine<GroupState>
   readonly #queue: WaitQueue
   /** Hears once how the first start went: a reload waits for it. */
   #onOutcome: ((error?: TenantryError) => void) | undefined
-  #context: Context | undefined
-  /** The latest context, also after it ended. */
-  #latest: Context | undefined
+  /** Those that take requests or are about to; and, while it drains, those that are not gone yet. */
+  #members: readonly Member[] = []
+  /** The member that started last, also after its end. */
+  #latest: Member | undefined
+  /** Of its members, together. */
   #inFlight = 0
-  /** Leases that the latest context got. */
-  #granted = 0
-  /** Whether the latest context answered a request. */
-  #hasServed = false
   #failures = 0
   #retryAt = 0
   #usedAt: number
-  readonly #vitals = new Vitals()
   #reason: EndReason | undefined
-  /** The context that was told to end: nobody is told twice. */
-  #told: Context | undefined
-  #stopTimers: () => void = () => {}
 
   constructor(target: GroupTarget, host: GroupHost<Group>, onOutcome?: (error?: TenantryError) => void) {
     this.target = target
@@ -103,13 +90,12 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     return this.target.tenant.groupLimits.maxQueue
   }
 
-  /** The context that takes requests, or is about to. */
-  get context(): Context | undefined {
-    return this.#context
+  get members(): readonly Member[] {
+    return this.#members
   }
 
   get holdsContext(): boolean {
-    return this.#context !== undefined
+    return this.#members.length > 0
   }
 
   get idle(): boolean {
@@ -123,7 +109,8 @@ export class Group implements Registered, GroupView, LeaseKeeper {
 
   /** Whether the next request is soon to come. A context that nobody asked anything of is not in use, however young it is. */
   get inUse(): boolean {
-    return this.#granted > 0 && !(this.idle && this.unusedFor(this.#host.clock.now()) > IN_USE)
+    const wasAsked = this.#members.some(({ granted }) => granted > 0)
+    return wasAsked && !(this.idle && this.unusedFor(this.#host.clock.now()) > IN_USE)
   }
 
   /** Milliseconds since it was last used. */
@@ -133,15 +120,19 @@ export class Group implements Registered, GroupView, LeaseKeeper {
 
   /** Takes a slot. Only for who was admitted. */
   lease(): Lease {
-    const context = this.#context
-    if (context === undefined || !this.#state.is('serving', 'draining')) {
-      throw this.#error('ERR_STATE', `A ${this.state} group gives no lease`)
-    }
+    const member = this.#state.is('serving', 'draining') ? this.#choose() : undefined
+    if (member === undefined) throw this.#error('ERR_STATE', `A ${this.state} group gives no lease`)
     this.#inFlight++
-    const lease = new GroupLease(this, context, this.target.label, this.target.tenant.groupLimits)
-    const { maxRequests } = this.target.tenant.contextLimits
-    if (++this.#granted === maxRequests && this.#state.is('serving')) this.retire('requests')
+    member.take()
+    const { label, tenant: { groupLimits, contextLimits } } = this.target
+    const lease = new GroupLease(member, label, groupLimits)
+    if (member.granted === contextLimits.maxRequests && this.#state.is('serving')) this.retire('requests')
     return lease
+  }
+
+  /** The member that gets the next request. */
+  #choose(): Member | undefined {
+    return this.#members.find(({ isReady }) => isReady)
   }
 
   /** Waits for a slot or for the start. */
@@ -154,10 +145,10 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     return this.#queue.add(queueTimeout, timeoutError, () => this.#onLeave(), who)
   }
 
-  onRelease(context: Context, served: boolean): void {
-    if (served && context === this.#latest) this.#noteServed()
+  onRelease(member: Member, served: boolean): void {
+    if (served && member === this.#latest) this.#forgive()
     // A slot of a context that ended went with it.
-    if (context !== this.#context) return
+    if (!this.#members.includes(member)) return
     this.#inFlight--
     // While others are in flight it is in use, whatever the time is.
     if (this.#inFlight === 0) this.#usedAt = this.#host.clock.now()
@@ -171,147 +162,119 @@ export class Group implements Registered, GroupView, LeaseKeeper {
 
   /** Nobody waits for the start any more: it does not happen. A back-off stays remembered. */
   abandon(): void {
-    if (!this.#state.is('starting') || this.#context !== undefined || this.wanted) return
+    if (!this.#state.is('starting') || this.holdsContext || this.wanted) return
     if (this.#failures > 0) this.#move('failed', undefined)
     else this.#close(undefined)
   }
 
-  /** Starts the context that this starting group waits for. */
+  /** Starts a context. */
   launch(): void {
-    const { target } = this
     let context: Context
     try {
-      context = this.#host.createContext(specOf(target))
+      context = this.#host.createContext(specOf(this.target))
     } catch (error) {
-      this.#fail(asTenantryError(error, 'ERR_START_FAILED', 'The context could not be made'))
+      this.#fail([], asTenantryError(error, 'ERR_START_FAILED', 'The context could not be made'), 'startup')
       return
     }
-    this.#context = context
-    this.#latest = context
-    this.#inFlight = 0
-    this.#granted = 0
-    this.#hasServed = false
-    context.onCondemned = (reason, error) => {
-      // While it starts, `ready` says so.
-      const isNews = context === this.#context && context !== this.#told && this.#state.is('serving', 'draining')
-      if (isNews) this.terminate(reason, error)
-    }
     this.#host.onBorn(context)
-    context.ready.then(
-      () => this.#onReady(context),
-      (error: unknown) => this.#onStartFailed(context, asTenantryError(error, 'ERR_START_FAILED', 'The start failed')),
-    )
-    // `ended` never rejects.
-    void context.ended.then((end) => this.#onEnded(context, end))
+    this.#latest = new Member(context, this, this.#host)
+    this.#members = [...this.#members, this.#latest]
   }
 
-  /** Leaves the table; finishes what is in flight and what waits already; then ends its context. */
+  /** Leaves the table; finishes what is in flight and what waits already; then ends its contexts. */
   retire(reason: EndReason): void {
     if (this.#state.is('draining', 'closed')) return
-    const context = this.#context
-    const { inUse } = this
-    if (context === undefined) {
+    if (!this.holdsContext) {
       this.#host.onRetire(this, reason, false)
       this.#close(reason)
       return
     }
+    const { inUse } = this
     const wasServing = this.#state.is('serving')
     this.#move('draining', reason)
     this.#host.onRetire(this, reason, inUse)
-    if (wasServing) {
-      this.#drain(context, reason)
-    } else {
-      this.#end(context, reason)
-      this.#refuseAll(this.#replaced(reason))
+    for (const member of this.#members) {
+      if (member.isReady) this.#drain(member, reason)
+      else member.end(reason)
     }
+    if (wasServing) this.#settle()
+    else this.#refuseAll(this.#replaced(reason))
   }
 
-  /** The application finishes and ends itself; past drainTimeout it is ended. */
-  #drain(context: Context, reason: EndReason): void {
-    const { clock, drainTimeout } = this.#host
-    const stopNotice = clock.after(NOTICE_DELAY, () => this.#queue.size === 0 && context.drain(reason))
-    const stopDeadline = clock.after(drainTimeout, () => {
-      const message = `The context was ended after drainTimeout (${drainTimeout} ms): ${reason}`
-      this.terminate(reason, this.#error('ERR_CONTEXT_EXITED', message))
+  #drain(member: Member, reason: EndReason): void {
+    member.drain(reason, () => {
+      const message = `The context was ended after drainTimeout (${this.#host.drainTimeout} ms): ${reason}`
+      this.terminate(reason, this.#error('ERR_CONTEXT_EXITED', message), [member])
     })
-    this.#stopTimers = () => {
-      stopNotice()
-      stopDeadline()
-    }
-    this.#settle()
   }
 
-  /** Ends the context now; what is in flight fails with `error`. */
-  terminate(reason: EndReason, error: TenantryError): void {
-    const context = this.#context
-    if (context === undefined) {
+  /** Ends contexts now, by default all of them; what is in flight in them fails with `error`. */
+  terminate(reason: EndReason, error: TenantryError, members: readonly Member[] = this.#members): void {
+    if (members.length === 0) {
       this.retire(reason)
       return
     }
-    // Its slots go first: when its requests fail, those who wait must not get them.
-    const isFirst = this.#condemn(context)
-    if (this.#state.is('draining')) this.#close(reason, error)
-    else this.#fail(error, reason)
-    if (isFirst) void context.terminate(reason, error)
+    // Their slots go first: when their requests fail, those who wait must not get them.
+    const told = members.filter((member) => member.condemn())
+    this.#lose(members, error, reason)
+    for (const { context } of told) void context.terminate(reason, error)
   }
 
-  /** The supervisor's look; `elapsed`: since its last one, as far as the front itself was awake. */
-  examine(now: number, elapsed: number): Verdict | undefined {
-    const context = this.#context
-    if (context === undefined || !this.#state.is('serving', 'draining')) return undefined
-    return this.#vitals.examine(context, this.target.tenant, this.idle ? now - this.#usedAt : 0, now, elapsed)
-  }
-
-  #onReady(context: Context): void {
-    if (context !== this.#context || !this.#state.is('starting')) return
+  onReady(member: Member): void {
+    if (!this.#members.includes(member) || !this.#state.is('starting')) return
     const { clock, random } = this.#host
-    this.#host.onReady(context)
+    this.#host.onReady(member.context)
+    member.begin(random())
     this.#usedAt = clock.now()
-    this.#vitals.begin(this.#usedAt, random())
     this.#move('serving', undefined)
     this.#tell()
     this.#serveQueue()
   }
 
-  #onStartFailed(context: Context, error: TenantryError): void {
-    if (context !== this.#context || !this.#state.is('starting')) return
-    this.#end(context, 'startup', error)
-    this.#fail(error, 'startup')
+  onStartFailed(member: Member, error: TenantryError): void {
+    if (!this.#members.includes(member) || !this.#state.is('starting')) return
+    member.end('startup', error)
+    this.#lose([member], error, 'startup')
   }
 
-  #onEnded(context: Context, end: ContextEnd): void {
-    this.#host.onEnded(context, end)
-    if (context !== this.#context) return
+  onCondemned(member: Member, reason: EndReason, error: TenantryError): void {
+    if (this.#members.includes(member)) this.terminate(reason, error, [member])
+  }
+
+  onEnded(member: Member, end: ContextEnd): void {
+    this.#host.onEnded(member.context, end)
+    if (!this.#members.includes(member)) return
     const error = end.error ?? this.#error('ERR_CONTEXT_EXITED', 'The context exited')
-    // An application that ends itself while nobody asks anything of it has done no wrong.
-    if (this.#state.is('draining') || (this.#state.is('serving') && this.idle && end.reason === 'exit')) {
-      this.#close(end.reason, error)
-    } else {
-      this.#fail(error, end.reason)
-    }
+    this.#lose([member], error, end.reason)
   }
 
-  /** The context is gone or going: whoever waits is served by another one, or hears why not. */
-  #fail(error: TenantryError, reason: EndReason = 'startup'): void {
+  /** These contexts are gone or going. */
+  #lose(members: readonly Member[], error: TenantryError, reason: EndReason): void {
+    // An application that ends itself while nobody asks anything of it has done no wrong.
+    const leftQuietly = reason === 'exit' && this.#state.is('serving') && this.idle
+    this.#members = this.#members.filter((member) => !members.includes(member))
+    this.#inFlight = this.#members.reduce((sum, { inFlight }) => sum + inFlight, 0)
+    if (this.#state.is('draining') || leftQuietly) this.#close(reason, error)
+    else this.#fail(members, error, reason)
+  }
+
+  /** Whoever waits is served by another context, or hears why not. */
+  #fail(members: readonly Member[], error: TenantryError, reason: EndReason): void {
     const wasServing = this.#state.is('serving')
-    this.#context = undefined
-    this.#inFlight = 0
+    const hasServed = members.some((member) => member.hasServed)
     // A daemon that died took us with it: nothing says that this application did wrong, but for one that is the
     // daemon's own main thread and never came up.
     const isInnocent = error.code === 'ERR_DAEMON_EXITED' && (wasServing || this.target.label !== '')
-    if (!this.#hasServed && !isInnocent) {
+    if (!hasServed && !isInnocent) {
       this.#failures++
       this.#retryAt = this.#host.clock.now() + backOff(this.#failures, this.#host.random())
     }
     this.#move('failed', reason)
-    if (this.#queue.size > 0 && (isInnocent || (wasServing && this.#hasServed))) this.#host.onBereft(this)
+    if (this.#queue.size > 0 && (isInnocent || (wasServing && hasServed))) this.#host.onBereft(this)
     else this.#refuseAll(error)
   }
 
   #close(reason: EndReason | undefined, error?: TenantryError): void {
-    this.#context = undefined
-    this.#inFlight = 0
-    this.#stopTimers()
     this.#move('closed', reason)
     this.#host.onClosed(this)
     this.#refuseAll(error ?? this.#replaced(reason))
@@ -351,12 +314,10 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     if (this.#state.is('draining')) this.#settle()
   }
 
-  /** A draining group that finished its work tells its context that it may go. */
+  /** The contexts of a draining group that have finished their work may go. */
   #settle(): void {
-    const context = this.#context
-    if (context === undefined || this.#queue.size > 0 || this.#inFlight > 0) return
-    this.#host.onEnding(context)
-    context.drain(this.#reason)
+    if (this.#queue.size > 0) return
+    for (const member of this.#members) if (member.isReady && member.inFlight === 0) member.letGo(this.#reason)
   }
 
   #onLeave(): void {
@@ -365,24 +326,10 @@ export class Group implements Registered, GroupView, LeaseKeeper {
     this.#host.onAbandoned(this)
   }
 
-  #noteServed(): void {
-    this.#hasServed = true
+  /** An answer ends the back-off. */
+  #forgive(): void {
     this.#failures = 0
     this.#retryAt = 0
-  }
-
-  /** Ends a context, once. */
-  #end(context: Context, reason: EndReason, error?: TenantryError): void {
-    if (this.#condemn(context)) void context.terminate(reason, error)
-  }
-
-  /** False when it was told to end before. */
-  #condemn(context: Context): boolean {
-    this.#stopTimers()
-    if (this.#told === context) return false
-    this.#told = context
-    this.#host.onEnding(context)
-    return true
   }
 
   #move(to: GroupState, reason: EndReason | undefined): void {

@@ -117,7 +117,7 @@ export class Groups {
    */
   async evict(name: string, reason: EndReason = 'admin'): Promise<boolean> {
     const groups = this.#named(name)
-    const contexts = groups.map(({ context }) => context).filter((context) => context !== undefined)
+    const contexts = groups.flatMap(({ members }) => members.map(({ context }) => context))
     for (const group of groups) group.retire(reason)
     await Promise.all(contexts.map(({ ended }) => ended))
     return groups.length > 0

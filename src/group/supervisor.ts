@@ -48,8 +48,11 @@ function supervise(group: Group, now: number, elapsed: number): void {
   if (group.state === 'failed' && now > group.retryAt && group.unusedFor(now) > FORGET_FAILED) {
     group.retire('inactivity')
   }
-  const verdict = group.examine(now, elapsed)
-  if (verdict === undefined || verdict.do === 'keep') return
-  if (verdict.do === 'retire') group.retire(verdict.reason)
-  else group.terminate(verdict.reason, new TenantryError(verdict.code, verdict.message, { label: group.target.label }))
+  const idle = group.idle ? group.unusedFor(now) : 0
+  for (const member of group.members) {
+    const verdict = member.examine(group.target.tenant, idle, now, elapsed)
+    if (verdict === undefined || verdict.do === 'keep') continue
+    if (verdict.do === 'retire') group.retire(verdict.reason)
+    else group.terminate(verdict.reason, new TenantryError(verdict.code, verdict.message, { label: group.target.label }), [member])
+  }
 }
