@@ -1,4 +1,27 @@
-// Numbers: medians with their spread, and how they are shown.
+// Numbers: what is measured, medians with their spread, and how they are shown.
+
+const MEGABYTE = 2 ** 20
+
+/** Each figure of a load: its title in tables, its digits, whether it is compared, and its value from one round. */
+export const figures = {
+  requests: { title: 'requests/s', digits: 0, ratio: true, of: ({ load }) => load.requests / load.seconds },
+  megabytes: { title: 'MB/s', digits: 0, ratio: true, of: ({ load, megabytes }) => megabytes(load) / load.seconds },
+  cpu: { title: 'CPU µs/request', digits: 1, ratio: true, of: ({ load, cpu }) => (cpu === undefined ? undefined : (cpu * 1e6) / load.requests) },
+  p50: { title: 'p50 ms', digits: 2, ratio: true, of: ({ load }) => load.p50 },
+  p99: { title: 'p99 ms', digits: 2, ratio: true, of: ({ load }) => load.p99 },
+  // Against the warm server, since that is what transfers go on adding. A cold bare server takes some 40 MB for its
+  // first transfers as well, before its first collections: that is shown beside it, for every contender.
+  memory: { title: 'growth MB', digits: 1, of: ({ peak, warm }) => (peak === undefined ? undefined : (peak - warm) / MEGABYTE) },
+  coldMemory: { title: 'from cold MB', digits: 1, of: ({ peak, cold }) => (peak === undefined ? undefined : (peak - cold) / MEGABYTE) },
+}
+
+/** The named figures as a table's columns. */
+export function columnsOf(...names) {
+  return names.map((key) => {
+    const { title, digits, ratio = false } = figures[key]
+    return { key, title, digits, ratio }
+  })
+}
 
 /** { median, min, max } of a list; undefined when a value is missing. */
 export function spread(values) {
@@ -9,10 +32,11 @@ export function spread(values) {
   return { median, min: sorted[0], max: sorted.at(-1) }
 }
 
-export function showSpread(value, digits) {
-  if (value === undefined) return '-'
+/** A spread, or one number that was read once. */
+export function showValue(value, digits) {
+  if (value === undefined || value === null) return '-'
   const show = (number) => number.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
-  return `${show(value.median)} (${show(value.min)}-${show(value.max)})`
+  return typeof value === 'number' ? show(value) : `${show(value.median)} (${show(value.min)}-${show(value.max)})`
 }
 
 /** Rows of text as a Markdown table, padded so that a terminal shows it well, too. */

@@ -1,85 +1,37 @@
-// One case: check, warm up, then rounds in alternating order.
-import { cases, figures } from './cases.mjs'
+// What every comparison shares: rounds in alternating order, and a table of medians with ratios, round by round.
 import { spread } from './figures.mjs'
-import { ask, load } from './load.mjs'
-import { startServer, watchMemory } from './server.mjs'
-import { treeCpuSeconds, treeResident } from './process-tree.mjs'
 
-/** Runs one case; resolves with every round's figures, their spread, the ratios to `bare`, and what became of the targets. */
-export async function measure(name, { rounds, seconds, warmup, contenders, connections, onRound }) {
-  const spec = cases[name]
-  const names = contenders ?? spec.contenders
-  const settings = { connections: connections ?? spec.connections, method: spec.method, bodyBytes: spec.bodyBytes }
-  const results = new Map(names.map((contender) => [contender, []]))
+/**
+ * Runs `once(name, round)` for every name in every round, each second round backwards; resolves with
+ * [[name, figures of each round]] in the order of the names.
+ */
+export async function alternate(names, rounds, once, progress = () => {}) {
+  const found = new Map(names.map((name) => [name, []]))
   for (let round = 0; round < rounds; round += 1) {
-    for (const contender of round % 2 === 0 ? names : names.toReversed()) {
-      const figure = await oneRound(contender, spec, { ...settings, seconds, warmup })
-      results.get(contender).push(figure)
-      onRound?.(round, contender, figure)
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      found.get(name).push(await once(name, round))
+      progress()
     }
   }
-  return summarise(spec, settings, [...results])
+  return [...found]
 }
 
 /**
- * A server of its own for each round, and nothing beside it: an idle second server took a third of the throughput of
- * an upload on two processors, and a process keeps the luck of its memory layout for as long as it lives.
+ * A table of what `alternate` found. Ratios are to the row `bound`, round by round: what the machine does to one round
+ * it does to both. `missing`: contenders that this machine has not, each with the reason.
  */
-async function oneRound(contender, spec, { warmup, ...settings }) {
-  const server = await startServer(contender)
-  try {
-    // The context must be there before memory is read: asked is what transfers add, not what a context costs.
-    await ask(`${server.url}/`)
-    const cold = treeResident(server.pid)
-    const answer = await ask(server.url + spec.path, settings)
-    if (!spec.check(answer)) throw new Error(`${server.name} answers wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
-    await load(server.url + spec.path, { ...settings, seconds: warmup })
-    return await measureServer(server, spec, settings, { cold, warm: treeResident(server.pid) })
-  } finally {
-    await server.stop()
-  }
-}
-
-async function measureServer(server, spec, settings, { cold, warm }) {
-  const stopWatching = watchMemory(() => treeResident(server.pid))
-  const cpuBefore = treeCpuSeconds(server.pid)
-  const result = await load(server.url + spec.path, settings)
-  const cpuAfter = treeCpuSeconds(server.pid)
-  const raw = {
-    load: result,
-    megabytes: spec.megabytes,
-    cpu: cpuAfter === undefined ? undefined : cpuAfter - cpuBefore,
-    peak: stopWatching(),
-    cold,
-    warm,
-  }
-  return Object.fromEntries(spec.columns.map((column) => [column, figures[column].of(raw)]))
-}
-
-function summarise(spec, settings, results) {
-  const [[, bare]] = results
-  const contenders = results.map(([name, rounds]) => ({
-    name,
+export function compare({ title, of = ['server'], columns, measured, bound, missing = [] }) {
+  const bounds = measured.find(([name]) => name === bound)?.[1]
+  const rows = measured.map(([name, rounds]) => ({
+    names: [name].flat(),
     rounds,
-    figures: Object.fromEntries(spec.columns.map((column) => [column, spread(rounds.map((round) => round[column]))])),
-    ratios: Object.fromEntries(spec.columns.filter((column) => figures[column].bytes !== true).map((column) =>
-      [column, spread(rounds.map((round, index) => ratio(round[column], bare[index][column])))])),
+    values: Object.fromEntries(columns.map(({ key }) => [key, spread(rounds.map((round) => round[key]))])),
+    ratios: bounds === undefined || name === bound ? {} : Object.fromEntries(columns.filter(({ ratio }) => ratio).map(({ key }) =>
+      [key, spread(rounds.map((round, index) => ratioOf(round[key], bounds[index]?.[key])))])),
   }))
-  const targets = contenders.slice(1).flatMap((contender) => spec.targets.map((target) => judge(contender, target)))
-  return { about: spec.about, settings, contenders, targets }
+  return { title, of, columns, bound, rows: [...rows, ...missing.map(([name, why]) => ({ names: [name].flat(), missing: why }))] }
 }
 
-function ratio(value, bound) {
+function ratioOf(value, bound) {
   return value === undefined || !bound ? undefined : value / bound
-}
-
-/** A target is held against the median ratio; memory against the most that was seen. */
-function judge({ name, figures: own, ratios }, { figure, atLeast, atMost, growthBelow }) {
-  const value = growthBelow === undefined ? ratios[figure]?.median : own[figure]?.max
-  const said = atLeast !== undefined ? `>= ${atLeast}` : `${atMost === undefined ? '<' : '<='} ${atMost ?? growthBelow}`
-  const kept = value === undefined ? undefined
-    : atLeast !== undefined ? value >= atLeast
-    : atMost !== undefined ? value <= atMost
-    : value < growthBelow
-  return { contender: name, figure, target: said, value, kept }
 }

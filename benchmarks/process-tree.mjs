@@ -1,6 +1,24 @@
 // A process with its children, as the kernel sees them; Linux only.
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { cpuSeconds, residentBytes } from './server.mjs'
+
+const ticksPerSecond = process.platform === 'linux' ? Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })) : 0
+
+/** CPU seconds, user and system, of all threads of a process; undefined where there is no /proc. */
+function cpuSeconds(pid) {
+  if (ticksPerSecond === 0) return undefined
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The second field is the program's name and may hold spaces and brackets; counting starts after the last one.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+}
+
+/** Resident bytes of a process now; undefined where there is no /proc. */
+function residentBytes(pid) {
+  if (process.platform !== 'linux') return undefined
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  return Number(kilobytes[1]) * 1024
+}
 
 /** The process and all below it. */
 export function processTree(pid) {

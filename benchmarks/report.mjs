@@ -1,62 +1,65 @@
-// Results as tables: for the terminal, and for pages. A page holds no number that no result file holds:
+// Results as tables: for the terminal, and for pages. Every case has the same shape (tables of rows, notes, goals), so that
+// a result file can be shown by whoever knows nothing of its case. A page holds no number that no result file holds:
 //
 //     <!-- benchmark: relay -->
 //     …this part is written by `npm run bench -- --pages`…
 //     <!-- /benchmark -->
-import { readFileSync } from 'node:fs'
-import { cases, figures } from './cases.mjs'
-import { showChurn, showChurnVerdict } from './churn-report.mjs'
-import { showColdStart, showColdStartVerdict } from './coldstart-report.mjs'
-import { showSpread, table } from './figures.mjs'
-import { showLookup, showLookupVerdict } from './lookup-report.mjs'
+import { existsSync, readFileSync } from 'node:fs'
+import { showValue, table } from './figures.mjs'
+import { goals, judge } from './goals.mjs'
 import { showSoakPart } from './soak/verdict.mjs'
 
 export const PAGES = ['README.md', 'benchmarks/README.md']
 
-const MARKED = /(<!-- benchmark: (\w+) -->\n)[\s\S]*?(<!-- \/benchmark -->)/g
-
-/** Results without contenders, that show themselves in another way. */
-const OWN_PARTS = {
-  churn: (saved) => `${showChurn(saved)}\n\n${showChurnVerdict(saved)}`,
-  coldstart: (saved) => `${showColdStart(saved)}\n\n${showColdStartVerdict(saved)}`,
-  lookup: (saved) => `${showLookup(saved)}\n\n${showLookupVerdict(saved)}`,
-  soak: (saved) => showSoakPart(saved),
-}
+const MARKED = /(<!-- benchmark: ([\w-]+) -->\n)[\s\S]*?(<!-- \/benchmark -->)/g
 
 export function showMachine({ cpu, processors, node, kernel, generator }) {
   return `${cpu}, ${processors} processors, ${kernel}, Node ${node}, ${generator}`
 }
 
-/** One row for each contender; after each figure its ratio to the first of them. */
-export function showResult(name, { contenders }) {
-  const { columns } = cases[name]
-  const hasRatio = (column) => figures[column].bytes !== true
-  const head = columns.flatMap((column) => hasRatio(column) ? [figures[column].title, 'ratio'] : [figures[column].title])
-  const rows = contenders.map(({ name: server, figures: own, ratios }, index) => [server, ...columns.flatMap((column) => {
-    const value = showSpread(own[column], figures[column].digits)
-    if (!hasRatio(column)) return [value]
-    return [value, index === 0 ? '1' : showSpread(ratios[column], 2)]
-  })])
-  return table(['server', ...head], rows)
+/** All tables of a result and what it notes. */
+export function showResult({ tables, notes = [] }) {
+  return [...tables.map((one) => one.title === undefined ? showTable(one) : `${one.title}:\n\n${showTable(one)}`), ...notes].join('\n\n')
 }
 
-export function showTargets({ targets }) {
-  return targets.map(({ contender, figure, target, value, kept }) => {
-    const said = kept === undefined ? 'not measurable here' : kept ? 'kept' : 'MISSED'
-    return `${contender}: ${figures[figure].title} ${target}: ${value?.toFixed(2) ?? '-'}, ${said}`
-  }).join('\n')
+/** One row for each contender; after each figure that is compared its ratio to the bound. */
+function showTable({ of, columns, bound, rows }) {
+  const compared = rows.length > 1 && bound !== undefined
+  const withRatio = ({ ratio }) => compared && ratio
+  const head = columns.flatMap((column) => withRatio(column) ? [column.title, 'ratio'] : [column.title])
+  const cells = rows.map(({ names, values = {}, ratios = {}, missing }) => {
+    if (missing !== undefined) return [...names, `missing: ${missing}`, ...head.slice(1).map(() => '-')]
+    return [...names, ...columns.flatMap((column) => {
+      const value = showValue(values[column.key], column.digits)
+      if (!withRatio(column)) return [value]
+      return [value, names[0] === bound ? '1' : showValue(ratios[column.key], 2)]
+    })]
+  })
+  return table([...of, ...head], cells)
+}
+
+/** Every goal with what was found. */
+export function showGoals(judged) {
+  return table(['goal', 'bound', 'found', ''], judged.map(({ what, bound, found, digits, kept }) =>
+    [what, bound, found === undefined ? '-' : showValue(found, digits), kept === undefined ? 'not measured' : kept ? 'kept' : 'MISSED']))
 }
 
 /** A page's text with every marked part written anew from its result file. */
 export function fillPage(text) {
-  return text.replace(MARKED, (_, open, name, close) => {
-    const saved = JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8'))
-    if (name in OWN_PARTS) return `${open}${OWN_PARTS[name](saved)} ${whereAndWhen(saved)}\n${close}`
-    const { rounds, seconds } = saved.run
-    const caption = `Median (lowest-highest) of ${rounds} rounds of ${seconds} s, ${saved.settings.connections} connections; `
-      + whereAndWhen(saved)
-    return `${open}${showResult(name, saved)}\n\n${caption}\n${close}`
-  })
+  return text.replace(MARKED, (_, open, name, close) => `${open}${showPart(name)}\n${close}`)
+}
+
+function showPart(name) {
+  if (name === 'goals') return showGoals(goals.map((goal) => judge(goal, readResult(goal.case))))
+  const saved = readResult(name)
+  if (saved === undefined) return 'Not measured yet.'
+  if (name === 'soak') return `${showSoakPart(saved)} ${whereAndWhen(saved)}`
+  return `${showResult(saved)}\n\n${saved.how} ${whereAndWhen(saved)}`
+}
+
+function readResult(name) {
+  const file = new URL(`results/${name}.json`, import.meta.url)
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined
 }
 
 function whereAndWhen({ machine }) {

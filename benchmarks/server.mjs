@@ -1,17 +1,24 @@
 // A contender: a server program in a process of its own, and what the kernel says about that process.
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { contenders } from './contenders.mjs'
+import { processTree } from './process-tree.mjs'
 
-const START = 20_000
+const START = 60_000
+/** For launchers of peers, which end what they started and remove its files. */
+const END = 5000
 const SAMPLE = 50
 
-/** Starts benchmarks/servers/NAME.mjs and waits for the line that names its URL. */
+/** Starts a contender, or a program of servers/ that only one case knows, and waits for the line that names its URL. */
 export async function startServer(name) {
-  const file = fileURLToPath(new URL(`servers/${name}.mjs`, import.meta.url))
-  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const { program, args = [] } = contenders[name] ?? { program: `servers/${name}.mjs` }
+  const file = fileURLToPath(new URL(program, import.meta.url))
+  const child = spawn(process.execPath, [file, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'], env: { ...process.env, NODE_ENV: 'production' },
+  })
   const exited = once(child, 'exit')
   const url = await new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`${name} did not listen within ${START} ms`)), START)
@@ -23,38 +30,37 @@ export async function startServer(name) {
       resolve(found[1])
     })
   }).catch((/** @type {unknown} */ error) => {
-    child.kill('SIGKILL')
+    child.kill('SIGTERM')
     throw error
   })
   return {
     name,
     url,
     pid: child.pid,
+    /** What a program of ours says about itself: see servers/. */
+    async tell(question) {
+      child.send(question)
+      const [answer] = await once(child, 'message')
+      return answer
+    },
+    /** Nothing of it runs afterwards: what the next one is measured beside. */
     async stop() {
-      child.kill('SIGKILL')
+      const pids = processTree(child.pid)
+      child.kill('SIGTERM')
+      await Promise.race([exited, sleep(END)])
+      for (const pid of pids) killUnlessGone(pid)
       await exited
     },
   }
 }
 
-const ticksPerSecond = process.platform === 'linux' ? Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })) : 0
-
-/** CPU seconds, user and system, of all threads of a process; undefined where there is no /proc. */
-export function cpuSeconds(pid) {
-  if (ticksPerSecond === 0) return undefined
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  // The second field is the program's name and may hold spaces and brackets; counting starts after the last one.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+function killUnlessGone(pid) {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error
+  }
 }
-
-/** Resident bytes of a process now; undefined where there is no /proc. */
-export function residentBytes(pid) {
-  if (process.platform !== 'linux') return undefined
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  return Number(kilobytes[1]) * 1024
-}
-
 /** Watches memory; the returned function ends it and gives the largest value seen. */
 export function watchMemory(read) {
   let peak = read()

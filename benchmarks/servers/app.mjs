@@ -1,10 +1,10 @@
 // The application that every contender serves, unchanged.
-const SIZE = 100 * 1024 * 1024
+const MEGABYTE = 2 ** 20
 const CHUNK = Buffer.alloc(64 * 1024, 'x')
 
 export default function app(request, response) {
   if (request.url === '/upload') return upload(request, response)
-  if (request.url === '/download') return download(response)
+  if (request.url.startsWith('/download/')) return download(response, Number(request.url.slice(10)) * MEGABYTE)
   response.end('Hello, World!')
 }
 
@@ -14,9 +14,9 @@ function upload(request, response) {
   request.on('end', () => response.end(String(bytes)))
 }
 
-function download(response) {
-  response.setHeader('content-length', SIZE)
-  let left = SIZE
+function download(response, size) {
+  response.setHeader('content-length', size)
+  let left = size
   const write = () => {
     while (left > 0) {
       left -= CHUNK.length

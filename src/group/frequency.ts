@@ -24,7 +24,7 @@ export class Frequency {
     const width = 2 ** Math.ceil(Math.log2(Math.max(LEAST_WIDTH, capacity * 8)))
     this.#counters = new Uint8Array(width * ROWS)
     this.#mask = width - 1
-    // Long enough to remember what returns seldom: chosen by benchmarks/policy.mjs.
+    // Long enough to remember what returns seldom: chosen by benchmarks/cases/policy.mjs.
     this.#halveAfter = Math.max(16, capacity) * 32
     this.#seed = seed | 0
   }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { Frequency } from './frequency.ts'
 
-/** Newcomers: a tenth, so that a scan passes through few places. Chosen by benchmarks/policy.mjs. */
+/** Newcomers: a tenth, so that a scan passes through few places. Chosen by benchmarks/cases/policy.mjs. */
 const WINDOW_SHARE = 0.1
 /** Of the rest, what came on several visits. */
 const PROTECTED_SHARE = 0.8

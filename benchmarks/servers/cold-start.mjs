@@ -11,7 +11,7 @@ import { createRuntime } from '../../dist/index.js'
 
 const file = (name) => fileURLToPath(new URL(name, import.meta.url))
 const APPS = { hello: file('app.mjs'), express: file('express-app.mjs') }
-const WORKER = file('coldstart-worker.mjs')
+const WORKER = file('cold-start-worker.mjs')
 const cache = mkdtempSync(path.join(tmpdir(), 'tenantry-coldstart-'))
 process.on('exit', () => rmSync(cache, { recursive: true, force: true }))
 process.on('SIGTERM', () => process.exit())

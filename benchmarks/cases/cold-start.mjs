@@ -1,0 +1,77 @@
+// The first request for a tenant, from its first byte to its answer's last, beside what a bare worker needs to import the
+// same application.
+import { Agent } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ask } from '../load.mjs'
+import { alternate, compare } from '../measure.mjs'
+import { startServer } from '../server.mjs'
+
+/** Single starts vary by half: so many until a median holds still. */
+const ROUNDS = 30
+/** The first ones fill the disk's cache and compile the front. */
+const WARM_UP = 3
+const QUIET = 30
+
+const KINDS = {
+  worker: 'a bare worker that imports it',
+  cached: "the same with Node's compile cache",
+  cold: 'Tenantry, first request',
+  warm: 'Tenantry, second request',
+}
+const APPS = ['hello', 'express']
+const COLUMNS = [
+  { key: 'milliseconds', title: 'ms', digits: 1, ratio: true },
+  { key: 'import', title: 'of it importing, ms', digits: 1 },
+]
+
+export const coldStart = {
+  about: 'The first request for a tenant.',
+  async run({ progress }) {
+    const agent = new Agent({ keepAlive: true })
+    const server = await startServer('cold-start')
+    try {
+      const tables = []
+      for (const app of APPS) tables.push(await measure(app, (host) => ask(server.url, { agent, host }), progress))
+      return { how: `Medians (lowest-highest) of ${ROUNDS} rounds.`, tables, figures: figuresOf(tables[0]) }
+    } finally {
+      agent.destroy()
+      await server.stop()
+    }
+  },
+}
+
+async function measure(app, get, progress) {
+  const kinds = await thoseThere(app, get)
+  const found = await alternate(kinds, ROUNDS + WARM_UP, (kind) => once(app, kind, get), progress)
+  return compare({
+    title: app, of: ['what'], columns: COLUMNS, bound: KINDS.worker,
+    measured: found.map(([kind, all]) => [KINDS[kind], all.slice(WARM_UP)]),
+  })
+}
+
+/** Node has a compile cache since 22.1. */
+async function thoseThere(app, get) {
+  const { status } = await get(`cached.${app}.test`)
+  return Object.keys(KINDS).filter((kind) => kind !== 'cached' || status !== 501)
+}
+
+let names = 0
+
+async function once(app, kind, get) {
+  const bare = kind === 'worker' || kind === 'cached'
+  const host = `${bare ? kind : `n${names++}`}.${app}.test`
+  if (kind === 'warm') await get(host)
+  const { milliseconds, status, text, headers } = await get(host)
+  if (status !== 200 || text !== 'Hello, World!') throw new Error(`${host} answers wrongly: ${status} ${text}`)
+  await get('end.test')
+  await sleep(QUIET)
+  return { milliseconds, import: bare ? Number(headers['x-import']) : undefined }
+}
+
+function figuresOf({ rows }) {
+  const of = (kind) => rows.find(({ names: [name] }) => name === KINDS[kind])?.values.milliseconds.median
+  return {
+    coldOverWorker: of('cold') / of('worker'),
+    ...(of('spare') !== undefined && { spareOverWarm: of('spare') - of('warm') }),
+  }
+}

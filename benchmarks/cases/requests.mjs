@@ -1,0 +1,86 @@
+// Hello world and bodies: what each lane and tier costs beside the same application on node:http.
+import { loadCase } from './load.mjs'
+
+const MEGABYTE = 2 ** 20
+
+const COLUMNS = ['requests', 'cpu', 'p50', 'p99']
+
+const hello = (connections, headers = {}) => ({
+  title: `${connections} connection${connections === 1 ? '' : 's'}`,
+  connections,
+  path: '/',
+  headers,
+  check: ({ status, text }) => status === 200 && text === 'Hello, World!',
+})
+
+const up = (megabytes, connections) => ({
+  title: `${megabytes} MB on ${connections} connection${connections === 1 ? '' : 's'}`,
+  connections,
+  path: '/upload',
+  method: 'POST',
+  bodyBytes: megabytes * MEGABYTE,
+  megabytes: ({ requests }) => requests * megabytes,
+  check: ({ status, text }) => status === 200 && text === String(megabytes * MEGABYTE),
+})
+
+const down = (megabytes, connections) => ({
+  title: `${megabytes} MB on ${connections} connection${connections === 1 ? '' : 's'}`,
+  connections,
+  path: `/download/${megabytes}`,
+  megabytes: ({ bytes }) => bytes / MEGABYTE,
+  check: ({ status, bytes }) => status === 200 && bytes === megabytes * MEGABYTE,
+})
+
+/** Few enough to be fast, and many enough to show what grows with them. */
+const USUAL = [hello(32), hello(256)]
+
+export const requestCases = {
+  bare: loadCase({
+    about: 'The same server twice: what this machine makes of no difference at all.',
+    contenders: ['bare', 'bare-again'],
+    loads: USUAL,
+    columns: COLUMNS,
+  }),
+  handoff: loadCase({
+    about: 'Hello world, keep-alive, in a thread: the connection itself moves to the context.',
+    contenders: ['bare', 'handoff'],
+    loads: USUAL,
+    columns: COLUMNS,
+  }),
+  relay: loadCase({
+    about: 'Hello world, keep-alive, in a thread: frames, behind any server.',
+    contenders: ['bare', 'relay'],
+    loads: USUAL,
+    columns: COLUMNS,
+  }),
+  process: loadCase({
+    about: 'The same in a daemon, as the command runs it: what a process of its own costs on top.',
+    contenders: ['bare', 'process-relay', 'process-handoff'],
+    loads: [hello(32)],
+    columns: COLUMNS,
+  }),
+  latency: loadCase({
+    about: 'One request at a time on one connection: what a request waits for that nobody is before.',
+    contenders: ['bare', 'relay', 'handoff', 'process-relay', 'process-handoff'],
+    loads: [hello(1)],
+    columns: COLUMNS,
+  }),
+  close: loadCase({
+    about: 'A connection for each request: what taking a connection costs each lane.',
+    contenders: ['bare', 'relay', 'handoff'],
+    loads: [hello(32, { connection: 'close' })],
+    columns: COLUMNS,
+  }),
+  upload: loadCase({
+    about: 'POST to a handler that counts the bytes.',
+    contenders: ['bare', 'relay', 'handoff'],
+    loads: [up(1, 8), up(10, 1)],
+    columns: ['megabytes', 'cpu', 'memory', 'coldMemory'],
+  }),
+  download: loadCase({
+    about: 'A download, streamed.',
+    contenders: ['bare', 'relay', 'handoff'],
+    loads: [down(1, 8), down(100, 1)],
+    columns: ['megabytes', 'cpu', 'memory', 'coldMemory'],
+  }),
+}
