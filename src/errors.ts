@@ -37,6 +37,7 @@ const TABLE = {
   ERR_OPTION_INVALID: null,
   ERR_CONFIG: null,
   ERR_STATE: null,
+  ERR_BENCH: null,
 } as const
 
 export type ErrorCode = keyof typeof TABLE

@@ -33,7 +33,9 @@ const TABLE: Readonly<Record<string, Rule>> = {
   group: { values: ['label', 'context/health.ts'], types: ['context'] },
   http: { values: ['connection', 'group', 'label', 'wire'], types: ['context', 'runtime.ts'] },
   ops: { values: [], types: ['context', 'group'] },
-  cli: { values: ['ops'], types: [], root: 'all' },
+  // The bare server calls an application as a context does; a contender is the command itself, in a process of its own.
+  bench: { values: ['tenant', 'group/folder-entry.ts'], types: ['wire'] },
+  cli: { values: ['bench', 'ops'], types: [], root: 'all' },
 }
 
 /** Each npm package, and the files that may import it: a folder, a file, or a file of the root. */

@@ -26,12 +26,18 @@ export function readRequest(url: string, given: Readonly<Record<string, unknown>
   const { method = 'GET', header = [], client = '127.0.0.1' } = given as Record<string, unknown> & { header?: string[] }
   if (!/^[A-Z-]+$/.test(String(method))) throw wrong('--method', method, 'a method such as POST')
   if (isIP(String(client)) === 0) throw wrong('--client', client, 'an IP address')
-  const rawHeaders = header.flatMap((text) => {
-    const [, name, value] = /^([\w!#$%&'*+.^`|~-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(text) ?? []
-    if (name === undefined || value === undefined) throw wrong('--header', text, "a field such as 'X-Beta: 1'")
-    return [name, value]
-  })
+  const rawHeaders = header.flatMap(readField)
   return { url, method: String(method), rawHeaders, clientAddress: String(client) }
+}
+
+/**
+ * A header field as it stands on a command line.
+ * @throws TenantryError ERR_CONFIG for what is none
+ */
+export function readField(text: string): [name: string, value: string] {
+  const [, name, value] = /^([\w!#$%&'*+.^`|~-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(text) ?? []
+  if (name === undefined || value === undefined) throw wrong('--header', text, "a field such as 'X-Beta: 1'")
+  return [name, value]
 }
 
 /** Prints how a request would be resolved, and why. Exit code 1 when it would be refused. */

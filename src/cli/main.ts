@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from '../clock.ts'
 import { openLogger } from '../ops/logger.ts'
 import { createRuntime, describeTenants, explain } from '../runtime.ts'
@@ -10,6 +11,7 @@ const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.me
 
 const { code, stuck } = await run(process.argv.slice(2), {
   version: manifest.version,
+  program: fileURLToPath(import.meta.url),
   cwd: process.cwd(),
   env: process.env,
   stdout: process.stdout,

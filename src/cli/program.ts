@@ -1,5 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { TenantryError } from '../errors.ts'
+import { bench } from './bench.ts'
+import { addBenchFlags, BENCH_FLAGS, readBenchFlags } from './bench-flags.ts'
 import { check } from './check.ts'
 import { addRequestFlags, explain, readRequest, REQUEST_FLAGS } from './explain.ts'
 import { addFlags, FLAGS, readFlags } from './flags.ts'
@@ -46,7 +48,12 @@ export async function run(argv: readonly string[], world: World): Promise<Outcom
     .action(async (url: string, target: string | undefined, given: Record<string, unknown>) => {
       outcome = await explain(target, readFlags(given), readRequest(url, given), given['json'] === true, world)
     })
-  for (const command of [program, serveCommand, checkCommand, explainCommand]) {
+  const benchCommand = program.command('bench').description('measure an application behind node:http and behind Tenantry')
+  addBenchFlags(benchCommand.argument('<entry>', "a module, or a tenant's folder"))
+    .action(async (target: string, given: Record<string, unknown>) => {
+      outcome = await bench(target, readBenchFlags(given, world.cwd), world)
+    })
+  for (const command of [program, serveCommand, checkCommand, explainCommand, benchCommand]) {
     command
       .exitOverride()
       .showSuggestionAfterError(false)
@@ -87,14 +94,14 @@ function describe(error: CommanderError, argv: readonly string[]): string {
   if (error.code === 'commander.unknownOption') {
     return (
       message +
-      suggestion(word.split('=', 1)[0] as string, [
+      suggestion(word.split('=', 1)[0] as string, argv[0] === 'bench' ? BENCH_FLAGS : [
         ...FLAGS.map(({ long }) => long),
         ...(argv[0] === 'check' ? ['--json'] : []),
         ...(argv[0] === 'explain' ? ['--json', ...REQUEST_FLAGS] : []),
       ])
     )
   }
-  return error.code === 'commander.unknownCommand' ? message + suggestion(word, ['serve', 'check', 'explain', 'help']) : message
+  return error.code === 'commander.unknownCommand' ? message + suggestion(word, ['serve', 'check', 'explain', 'bench', 'help']) : message
 }
 
 function say(world: World, text: string): void {

@@ -33,10 +33,12 @@ export interface SignalSource {
 /** Everything that the command takes from outside, so that a test can be the outside. */
 export interface World {
   readonly version: string
+  /** The command's own main module, for those whom it starts again. */
+  readonly program: string
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   readonly stdout: { write(text: string): unknown }
-  readonly stderr: { write(text: string): unknown }
+  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean }
   readonly signals: SignalSource
   readonly clock: Clock
   openLogger(option: LoggerOption): Logger | undefined

@@ -112,6 +112,7 @@ export function fakeWorld(cwd: string, { env = {}, description, prepare }: FakeW
   )
   return {
     version: '1.2.3',
+    program: join(process.cwd(), 'dist', 'cli', 'main.js'),
     cwd,
     env,
     out,

@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { TenantryError } from '../errors.ts'
+import type { ChildProcess, SpawnOptions } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import type { Contender } from './contenders.ts'
+import type { LoadRequest } from '../wire/frames.ts'
+
+/** What every contender is started from. */
+export interface Stage {
+  /** The command's own main module: what users start is what is measured. */
+  readonly program: string
+  /** A configuration file whose one tenant is the application. */
+  readonly config: string
+  readonly host: string
+  readonly directory: string
+  /** As a context would be told. */
+  readonly load: LoadRequest
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** A contender that serves. */
+export interface Served {
+  readonly pid: number
+  readonly port: number
+  /** Rejects when it ends by itself, saying what it said last. */
+  readonly ended: Promise<never>
+  stop(): Promise<void>
+}
+
+const BARE_SERVER = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './bare-server.ts' : './bare-server.js', import.meta.url))
+
+/** Milliseconds until a server must listen. */
+const START = 30_000
+
+/** Milliseconds that a server has to end by itself, so that an application can tidy up. */
+const END = 3000
+
+/** What is kept of what a server says, for the message when it fails. */
+const SAID = 8192
+
+/**
+ * Starts a contender and waits until it listens.
+ * @throws TenantryError ERR_BENCH when it does not, in one line, and whatever `signal` is aborted with
+ */
+export async function startContender(contender: Contender, stage: Stage, signal: AbortSignal): Promise<Served> {
+  signal.throwIfAborted()
+  const child = contender.flags === undefined ? spawnBare(stage) : spawnServe(contender.flags, stage)
+  const said = new Said(child)
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const ended = new Promise<never>((_, reject) => {
+    child.once('error', (error) => reject(failure(`${contender.name} cannot be started: ${error.message}`)))
+    // 'close' and not 'exit': by then everything that it said has come.
+    child.once('close', (code, killed) => reject(failure(`${contender.name} ended with ${killed ?? code}: ${said.reason()}`)))
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    if (signal.aborted) reject(signal.reason as Error)
+  })
+  // Whoever waits for it hears of it; when nobody does, it is no uncaught error.
+  ended.catch(() => {})
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+    child.kill('SIGTERM')
+    const late = setTimeout(() => child.kill('SIGKILL'), signal.aborted ? 500 : END)
+    await exited
+    clearTimeout(late)
+  }
+  try {
+    const port = await Promise.race([listening(child, contender), ended])
+    return { pid: child.pid as number, port, ended, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** The application and nothing else: in its folder, with the environment that its context would have. */
+function spawnBare({ load, directory, env }: Stage): ChildProcess {
+  const options: SpawnOptions = { cwd: directory, env: { ...env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], windowsHide: true }
+  return spawn(process.execPath, [BARE_SERVER, JSON.stringify(load)], options)
+}
+
+function spawnServe(flags: readonly string[], { program, config, directory }: Stage): ChildProcess {
+  // Settings for somebody's real server are not what is asked about here.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TENANTRY_')))
+  const args = [program, 'serve', config, '--host', '127.0.0.1', '--port', '0', '--log-level', 'info', ...flags]
+  return spawn(process.execPath, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true })
+}
+
+async function listening(child: ChildProcess, { name, flags }: Contender): Promise<number> {
+  const lines = createInterface({ input: (flags === undefined ? child.stdio[3] : child.stdout) as Readable })
+  return await new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(failure(`${name} did not listen within ${START / 1000} s`)), START)
+    child.once('exit', () => clearTimeout(late))
+    // Read to its end, or a server that says much would stand still.
+    lines.on('line', (line) => {
+      const port = flags === undefined ? Number(line) : portOf(line)
+      if (port === undefined) return
+      clearTimeout(late)
+      resolve(port)
+    })
+  })
+}
+
+function portOf(line: string): number | undefined {
+  if (!line.includes('"listening"')) return undefined
+  const { url } = JSON.parse(line) as { url: string }
+  return Number(new URL(url).port)
+}
+
+/** The last that a server said, and the reason in it. */
+class Said {
+  #text = ''
+
+  constructor(child: ChildProcess) {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#text = (this.#text + text).slice(-SAID)
+      })
+    }
+  }
+
+  reason(): string {
+    const lines = this.#text.split('\n').map((line) => line.trim()).filter(Boolean)
+    return lines.find((line) => /^(\w*Error|Uncaught)\b/.test(line)) ?? lines.at(-1)?.slice(0, 300) ?? 'it said nothing'
+  }
+}
+
+function failure(message: string): TenantryError {
+  return new TenantryError('ERR_BENCH', message)
+}
