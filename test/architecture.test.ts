@@ -167,6 +167,14 @@ test('every dependency in package.json is used by the code, and everything the c
   assert.deepEqual([...used].sort(), Object.keys(manifest.dependencies).sort())
 })
 
+test('every optional dependency is looked for by one file, when it is needed, and nothing else of the code names it', () => {
+  const { optionalDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { optionalDependencies: Record<string, string> }
+  const seekers = (name: string): string[] => files.filter(({ text }) => text.includes(`require('${name}')`)).map(({ path }) => path)
+  assert.deepEqual(Object.keys(optionalDependencies).map((name) => [name, seekers(name)]), [
+    ['koffi', ['context/descriptors.ts']],
+  ])
+})
+
 test('built-in modules are written with node:', () => {
   const bare = files.flatMap(({ path, imports }) => imports
     .filter(({ specifier }) => isBuiltin(specifier) && !specifier.startsWith('node:'))

@@ -90,7 +90,7 @@ test('importing the package starts nothing: no timer, no handle, no output', asy
 test('the lock file is in step with the manifest', () => {
   const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, Record<string, unknown>> }
   const whole = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, unknown>
-  for (const field of ['name', 'version', 'dependencies', 'devDependencies', 'bin', 'engines']) {
+  for (const field of ['name', 'version', 'dependencies', 'optionalDependencies', 'devDependencies', 'bin', 'engines']) {
     assert.deepEqual(lock.packages['']?.[field], whole[field], field)
   }
 })

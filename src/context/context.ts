@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { EndReason } from '../events.ts'
 import type { TenantryError } from '../errors.ts'
 import type { FrontChannel } from '../wire/front-channel.ts'
@@ -66,6 +67,16 @@ export interface ContextEnd {
   readonly zombie: boolean
 }
 
+/** A client's connection that a context may serve itself from now on. */
+export interface OfferedConnection {
+  /** Plain TCP, and nothing reads it any more. */
+  readonly socket: Socket
+  /** What was read of it. */
+  readonly first: Uint8Array
+  /** Host fields, as clients write them, that lead to this context's group on this connection. */
+  readonly hosts: readonly string[]
+}
+
 /** ONE context seen from the front: a worker thread now, a daemon's main thread later. */
 export interface Context {
   readonly id: number
@@ -88,6 +99,11 @@ export interface Context {
    * the protocol is found out here, not by whoever leases it.
    */
   onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
+  /**
+   * Moves a connection into the context. True: it has left this process, `socket` is destroyed, and its client has seen
+   * nothing of that. False: nothing has happened; the relay can serve it.
+   */
+  handOver(connection: OfferedConnection): boolean
   /**
    * Serving → draining: no new request comes, the application is told. In-flight requests go on.
    * Its end is put down to `reason`, unless it crashes or exits under a request; without one, to its exit.

@@ -52,6 +52,10 @@ export class DaemonVessel implements Vessel {
     return this.#cpu
   }
 
+  handOver(): boolean {
+    return false
+  }
+
   unref(): void {
     this.carrier.unref()
   }

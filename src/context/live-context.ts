@@ -9,7 +9,7 @@ import type { Transitions } from '../state.ts'
 import type { ErrorRecord } from '../wire/frames.ts'
 import type { ContextListener } from '../wire/front-channel.ts'
 import type { ScoreboardReader } from '../wire/scoreboard.ts'
-import type { Context, ContextEnd, ContextSpec, ContextState } from './context.ts'
+import type { Context, ContextEnd, ContextSpec, ContextState, OfferedConnection } from './context.ts'
 import type { OpenVessel, Vessel, VesselListener } from './vessel.ts'
 
 const TRANSITIONS: Transitions<ContextState> = {
@@ -87,6 +87,10 @@ export class LiveContext implements Context, ContextListener, VesselListener {
       throw new TenantryError('ERR_STATE', `The context ${this.id} is ${this.state} and takes no request`)
     }
     return this.#channel
+  }
+
+  handOver(connection: OfferedConnection): boolean {
+    return this.#ending === undefined && this.#state.is('serving') && this.#vessel.handOver(connection)
   }
 
   drain(reason?: EndReason): void {

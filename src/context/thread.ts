@@ -5,13 +5,14 @@ import { TenantryError } from '../errors.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
 import { cpuTime } from './cpu-time.ts'
+import { Handover } from './handover.ts'
 import { LiveContext } from './live-context.ts'
 import { readLines } from './output.ts'
 import { execArgvOf } from './permission.ts'
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import type { BootRequest, FrontAddress } from '../wire/boot-request.ts'
-import type { ContextSpec } from './context.ts'
+import type { ContextSpec, OfferedConnection } from './context.ts'
 import type { Vessel, VesselListener } from './vessel.ts'
 
 /**
@@ -53,6 +54,10 @@ class LocalThread implements Vessel {
     return this.#thread.cpuTime()
   }
 
+  handOver(connection: OfferedConnection): boolean {
+    return this.#thread.handover.give(connection)
+  }
+
   unref(): void {
     this.carrier.unref()
   }
@@ -74,6 +79,7 @@ export type ThreadListener = Pick<VesselListener, 'onLine' | 'onExit'>
  */
 export class Thread {
   readonly scoreboard = new Scoreboard()
+  readonly handover: Handover
   readonly #listener: ThreadListener
   readonly #pool: Tinypool
   readonly #thread: Worker
@@ -95,8 +101,10 @@ export class Thread {
     this.#thread.on('error', (error: unknown) => this.#onError(error))
     this.#thread.on('exit', (code) => this.#onExit(code))
     readLines(this.#thread, (stream, line) => listener.onLine(stream, line))
-    const task: BootRequest = { link, scoreboard: this.scoreboard.buffer, nice }
-    const transferList = link instanceof MessagePort ? [link] : []
+    const { port1, port2 } = new MessageChannel()
+    this.handover = new Handover(port1)
+    const task: BootRequest = { link, scoreboard: this.scoreboard.buffer, handover: port2, nice }
+    const transferList = link instanceof MessagePort ? [link, port2] : [port2]
     // The task never ends; it rejects when the thread does, which 'exit' reports.
     this.#pool.run(task, { filename: BOOT, transferList }).catch((error: unknown) => this.#onError(error))
   }
@@ -115,6 +123,7 @@ export class Thread {
   }
 
   #onExit(exitCode: number): void {
+    this.handover.close()
     this.#listener.onExit(exitCode, this.#crash)
     this.end()
   }

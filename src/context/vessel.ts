@@ -1,5 +1,6 @@
 import type { Carrier } from '../wire/carrier.ts'
 import type { ScoreboardReader } from '../wire/scoreboard.ts'
+import type { OfferedConnection } from './context.ts'
 
 /** What runs a context's code: a thread of this process, or a thread or the main thread of a daemon. */
 export interface Vessel {
@@ -8,6 +9,8 @@ export interface Vessel {
   readonly scoreboard: ScoreboardReader
   /** Milliseconds of CPU that its thread has used. */
   cpuTime(): number
+  /** As `Context.handOver`. */
+  handOver(connection: OfferedConnection): boolean
   /** From now on it does not hold the front's process. */
   unref(): void
   /** Ends it, whatever it does; `onExit` follows, unless nothing can end it. Idempotent, never throws. */

@@ -10,11 +10,13 @@ import type { BootRequest } from '../wire/boot-request.ts'
  * every tenant, so it imports no package and the architecture test keeps a
  * budget on it. Never returns: the thread ends with the process's own exit.
  */
-export default async function boot({ link, scoreboard, nice }: BootRequest): Promise<never> {
+export default async function boot({ link, scoreboard, handover, nice }: BootRequest): Promise<never> {
   standBack(nice)
   // Tinypool's own ports would keep this thread alive for ever, and at their other end the front's process.
   const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): unknown[] }
-  for (const handle of handles.call(process)) if (handle instanceof MessagePort && handle !== link) handle.close()
+  for (const handle of handles.call(process)) {
+    if (handle instanceof MessagePort && handle !== link && handle !== handover) handle.close()
+  }
   harden()
   await serveFront(link, new Scoreboard(scoreboard))
   return await new Promise<never>(() => {})

@@ -15,6 +15,8 @@ export interface FrontAddress {
 export interface BootRequest {
   readonly link: MessagePort | FrontAddress
   readonly scoreboard: SharedArrayBuffer
+  /** Where clients' connections come in that are handed over; see handover.ts. Not listened to, it holds them. */
+  readonly handover: MessagePort
   /** How far this thread stands back for the front; 0 to 19. */
   readonly nice: number
 }

@@ -14,7 +14,7 @@ export interface HandedConnection {
   readonly hosts: readonly string[]
 }
 
-/** As it is posted: in this order, and `first` transferred. */
+/** As it is posted: in this order, `first` an array of its own, of exact size. More may follow in later versions. */
 export type HandoverMessage = [id: number, fd: number, first: Uint8Array, hosts: readonly string[]]
 
 /** What the context answers: it has opened the descriptor of that id, and will close it. */

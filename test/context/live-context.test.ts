@@ -21,6 +21,7 @@ class EmptyVessel implements Vessel {
     this.listener = listener
   }
   cpuTime(): number { return 0 }
+  handOver(): boolean { return false }
   unref(): void {}
   end(): void { this.ends++ }
 

@@ -47,6 +47,10 @@ export class FakeContext implements Context {
     })
   }
 
+  handOver(): boolean {
+    return false
+  }
+
   get channel(): FrontChannel {
     throw new Error('a fake context has no channel')
   }
