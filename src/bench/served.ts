@@ -53,8 +53,9 @@ export async function startContender(contender: Contender, stage: Stage, signal:
     child.once('error', (error) => reject(failure(`${contender.name} cannot be started: ${error.message}`)))
     // 'close' and not 'exit': by then everything that it said has come.
     child.once('close', (code, killed) => reject(failure(`${contender.name} ended with ${killed ?? code}: ${said.reason()}`)))
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-    if (signal.aborted) reject(signal.reason as Error)
+    const onAbort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort)
+    child.once('close', () => signal.removeEventListener('abort', onAbort))
   })
   // Whoever waits for it hears of it; when nobody does, it is no uncaught error.
   ended.catch(() => {})

@@ -17,6 +17,8 @@ export interface BenchFlags {
   readonly quiet: boolean
   /** A file, absolute; true: stdout. */
   readonly json: string | boolean
+  /** A file, absolute. */
+  readonly html: string | undefined
 }
 
 interface Flag {
@@ -37,6 +39,7 @@ const TABLE: readonly Flag[] = [
   { usage: '--rounds <number>', doc: 'rounds, each with a server of its own for every row (default: 3)' },
   { usage: '--no-compare', doc: 'for pages that change: answers need not be those of node:http' },
   { usage: '--json [file]', doc: 'the result for machines, to stdout or a file' },
+  { usage: '--html <file>', doc: 'the result as a page with plots' },
   { usage: '--quiet', doc: 'no progress on stderr' },
 ]
 
@@ -55,8 +58,8 @@ export function addBenchFlags(command: Command): Command {
 
 /** @throws TenantryError ERR_CONFIG or ERR_OPTION_INVALID, in one line */
 export function readBenchFlags(given: Readonly<Record<string, unknown>>, cwd: string): BenchFlags {
-  const { path: paths = ['/'], header = [], host = 'localhost', body: bodyText, json = false, ...other } = given as {
-    path?: string[]; header?: string[]; method?: string; host?: string; body?: string; json?: string | true
+  const { path: paths = ['/'], header = [], host = 'localhost', body: bodyText, json = false, html, ...other } = given as {
+    path?: string[]; header?: string[]; method?: string; host?: string; body?: string; json?: string | true; html?: string
   }
   const body = bodyText === undefined ? undefined : readBody(bodyText, cwd)
   const { method = body === undefined ? 'GET' : 'POST' } = other
@@ -74,6 +77,7 @@ export function readBenchFlags(given: Readonly<Record<string, unknown>>, cwd: st
     compare: given['compare'] !== false,
     quiet: given['quiet'] === true,
     json: typeof json === 'string' ? writable('--json', json, cwd) : json,
+    html: html === undefined ? undefined : writable('--html', html, cwd),
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { listContenders } from '../bench/contenders.ts'
+import { htmlReport } from '../bench/html-report.ts'
 import { measure, roundTime, type Plan, type Progress } from '../bench/measure.ts'
 import type { Stage } from '../bench/served.ts'
 import { findSubject } from '../bench/subject.ts'
@@ -76,9 +77,10 @@ async function planOf(target: string, flags: BenchFlags, folder: string, world: 
   return { contenders: listContenders(), stage, requests, connections, duration, rounds, compare }
 }
 
-function write(summary: Summary, { json }: BenchFlags, world: World): void {
+function write(summary: Summary, { json, html }: BenchFlags, world: World): void {
   const text = `${JSON.stringify(summary, null, 2)}\n`
   if (typeof json === 'string') writeFileSync(json, text)
+  if (html !== undefined) writeFileSync(html, htmlReport(summary))
   world.stdout.write(json === true ? text : textReport(summary))
 }
 

@@ -27,7 +27,7 @@ const HELLO = "export default (request, response) => response.end(`${process.env
 
 test('every row has every figure, a ratio to bare in the same round, and answers that are the same', async (t) => {
   const files = { 'app/server.mjs': HELLO, 'app/tenant.json': '{"env":{"NAME":"it"}}' }
-  const { code, world, folder, error } = await bench(t, files, ['app', ...SHORT, '--path', '/a', '--path', '/bb?c=1', '--json', 'out.json'])
+  const { code, world, folder, error } = await bench(t, files, ['app', ...SHORT, '--path', '/a', '--path', '/bb?c=1', '--json', 'out.json', '--html', 'out.html'])
   assert.equal(code, 0, error)
   const result = JSON.parse(readFileSync(join(folder, 'out.json'), 'utf8')) as Summary
   assert.deepEqual(result.requests, [
@@ -50,6 +50,7 @@ test('every row has every figure, a ratio to bare in the same round, and answers
   }
   const [bare, relay] = result.rows.map(({ rounds }) => rounds.map(({ requestsPerSecond }) => requestsPerSecond))
   assert.equal(result.rows[1]?.ratios.requestsPerSecond?.min, Math.min(...(relay ?? []).map((value, at) => value / (bare?.[at] ?? 0))))
+  assert.match(readFileSync(join(folder, 'out.html'), 'utf8'), /^<!doctype html>[^]*app\/server\.mjs[^]*<\/html>\n$/)
   const table = world.out.join('')
   for (const { name } of result.rows) assert.ok(table.includes(`\n${name} `), name)
   for (const note of result.notes) assert.ok(table.includes(`* ${note}`), note)
