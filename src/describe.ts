@@ -1,5 +1,10 @@
+import { complaintAbout, loadCertificate } from './http/certificate-file.ts'
+import { ANY_PATTERN, DEFAULT_PATTERN } from './label/host.ts'
+import { resolveTls } from './http/tls-options.ts'
 import type { ContextLimits, TenantKind } from './context/context.ts'
 import type { FoundTenant, GroupLimits, TenantDirectory, TenantProblem } from './group/tenant.ts'
+import type { ResolvedCertificate } from './group/certificate-source.ts'
+import type { ListenTls } from './http/tls-options.ts'
 import type { Label } from './label/request-facts.ts'
 import type { ResolvedOptions } from './options.ts'
 
@@ -12,12 +17,24 @@ export interface MountDescription {
   readonly processGroup: string
 }
 
+/** A certificate: the names that it is for, as X.509 writes them, and its last moment in ISO 8601. */
+export interface CertificateDescription {
+  readonly hosts: string
+  readonly validTo: string
+}
+
 export interface TenantDescription {
   /** The rule: an exact host, `*.domain` or `_default`. */
   readonly pattern: string
   readonly kind: TenantKind
   readonly mounts: readonly MountDescription[]
   readonly limits: ContextLimits & GroupLimits
+  /** The tenant's own; null without one, or where it cannot be used, which is a problem. */
+  readonly certificate: CertificateDescription | null
+}
+
+export interface CertificateReport extends Pick<TenantDescription, 'certificate'> {
+  readonly complaint: string | undefined
 }
 
 /** What a tenant source holds, with everything resolved. */
@@ -28,21 +45,29 @@ export interface SourceDescription {
   readonly problems: readonly TenantProblem[]
 }
 
-/** Looks at every tenant of a directory and starts nothing. Labels are those of a plain request to `port`. */
+/**
+ * Looks at every tenant of a directory and starts nothing. Labels are those of a plain request to `port`; certificates
+ * are those of the tenants, and the server's own in `tls`.
+ */
 export async function describeDirectory(
   directory: TenantDirectory,
   options: ResolvedOptions,
   port: number,
+  tls?: ListenTls,
 ): Promise<SourceDescription> {
   const patterns = directory.patterns()
   const problems = [...directory.problems()]
+  const { complaint } = await describeCertificate(tls === undefined ? undefined : resolveTls(tls).standard, undefined)
+  if (complaint !== undefined) problems.push({ pattern: DEFAULT_PATTERN, message: complaint })
   if (patterns === undefined) return { options, tenants: undefined, problems }
   const tenants: TenantDescription[] = []
   for (const pattern of patterns) {
-    const found = await directory.find(pattern.startsWith('*.') ? `any${pattern.slice(1)}` : pattern)
+    const found = await directory.find(hostOf(pattern) ?? pattern)
     // A tenant that is refused when it is looked up is a problem already.
     if (found === undefined || found.pattern !== pattern) continue
-    const described = describeTenant(found, port)
+    const { certificate, complaint } = await describeCertificate(found.tenant.tls, hostOf(pattern))
+    if (complaint !== undefined) problems.push({ pattern, message: complaint })
+    const described = { ...describeTenant(found, port), certificate }
     tenants.push(described)
     const name = described.mounts[0]?.processGroup ?? ''
     // Only a literal is the same for every request.
@@ -54,7 +79,26 @@ export async function describeDirectory(
   return { options, tenants, problems }
 }
 
-function describeTenant({ pattern, tenant }: FoundTenant, port: number): TenantDescription {
+/** What a certificate is, and why clients would not trust it. Never rejects. */
+export async function describeCertificate(source: ResolvedCertificate | undefined, host: string | undefined): Promise<CertificateReport> {
+  if (source === undefined) return { certificate: null, complaint: undefined }
+  try {
+    const loaded = await loadCertificate(source)
+    const { subjectAltName = '', validTo } = loaded.leaf
+    const certificate = { hosts: subjectAltName, validTo: new Date(validTo).toISOString() }
+    return { certificate, complaint: complaintAbout(loaded, host, Date.now()) }
+  } catch (error) {
+    return { certificate: null, complaint: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** A host that the pattern matches; undefined for one that any host matches. */
+function hostOf(pattern: string): string | undefined {
+  if (pattern.startsWith('*.')) return `any${pattern.slice(1)}`
+  return pattern === DEFAULT_PATTERN || pattern === ANY_PATTERN ? undefined : pattern
+}
+
+function describeTenant({ pattern, tenant }: FoundTenant, port: number): Omit<TenantDescription, 'certificate'> {
   return {
     pattern,
     kind: tenant.kind,

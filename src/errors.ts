@@ -34,6 +34,7 @@ const TABLE = {
   ERR_CLIENT_GONE: null,
   ERR_SEND_TIMEOUT: null,
   ERR_CONNECTION_LIMIT: null,
+  ERR_TLS_HANDSHAKE: null,
   ERR_OPTION_INVALID: null,
   ERR_CONFIG: null,
   ERR_STATE: null,

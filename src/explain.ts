@@ -1,4 +1,5 @@
 import { domainToASCII } from 'node:url'
+import { describeCertificate } from './describe.ts'
 import { asTenantryError, TenantryError } from './errors.ts'
 import { clientOf, factsOf } from './http/head-facts.ts'
 import { createAllowList } from './label/allow.ts'
@@ -45,6 +46,8 @@ export interface Explanation {
   readonly applicationGroup: (ExplainedName & { readonly key: string }) | null
   readonly processGroup: ExplainedName | null
   readonly limits: TenantDescription['limits'] | null
+  /** The tenant's own, for servers that speak TLS. */
+  readonly certificate: TenantDescription['certificate']
   /** A tenant for this host that was found, but cannot be served. */
   readonly problem: TenantProblem | null
   /** Why it would be refused. Caps are not looked at: they depend on what runs. */
@@ -72,6 +75,7 @@ export async function explainRequest(options: ResolvedOptions, port: number, ask
     applicationGroup: null,
     processGroup: null,
     limits: null,
+    certificate: null,
     problem: null,
     refusal: null,
   }
@@ -82,6 +86,9 @@ export async function explainRequest(options: ResolvedOptions, port: number, ask
     steps.allowedBy = resolver.ruleOf(steps.host) ?? null
     steps.problem = problemOf(directory, steps.host)
     explainRoute(steps, await resolver.resolve(facts, client))
+    // By the name that the client asks for, whatever the hooks make of its request.
+    const { tls } = (await resolver.tenantOf(steps.host))?.tenant ?? {}
+    steps.certificate = (await describeCertificate(tls, steps.host)).certificate
   } catch (thrown) {
     const { status, code, message } = asTenantryError(thrown, 'ERR_START_FAILED', 'The request could not be served')
     steps.refusal = { status: status ?? 500, code, message }

@@ -5,10 +5,12 @@ import { TenantryError } from './errors.ts'
 import { publish } from './events.ts'
 import { explainRequest } from './explain.ts'
 import { BodyDeadlines } from './connection/body-deadlines.ts'
+import { Certificates } from './http/certificates.ts'
 import { Dispatcher } from './http/dispatch.ts'
 import { HeadDeadlines } from './http/head-deadlines.ts'
 import { keepsKey } from './http/resolve.ts'
 import { listen } from './http/server.ts'
+import { readAhead } from './http/server-names.ts'
 import { ServerEnd } from './http/server-end.ts'
 import { SendDeadlines } from './connection/send-deadlines.ts'
 import { Sweep } from './connection/sweep.ts'
@@ -32,6 +34,7 @@ import type { PeerInfo } from './http/fetch-source.ts'
 import type { Resolver } from './http/resolve.ts'
 import type { WatchedServer } from './http/head-deadlines.ts'
 import type { ListenOptions } from './http/server.ts'
+import type { ListenTls } from './http/tls-options.ts'
 import type { Trust } from './label/trust.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
 import type { Transitions } from './state.ts'
@@ -82,7 +85,10 @@ export interface Runtime extends AsyncDisposable {
    * Call it before the server listens. Bodies are watched anyway, and servers of `listen()` are protected.
    */
   protect(server: WatchedServer): void
-  /** Starts a server that Tenantry owns, for at most `maxConnections`; `close()` closes it. Rejects with Node's own error when it cannot listen. */
+  /**
+   * Starts a server that Tenantry owns, for at most `maxConnections`; `close()` closes it. Rejects with Node's own error
+   * when it cannot listen, with ERR_OPTION_INVALID or ERR_CONFIG for a certificate of its own that cannot be used.
+   */
   listen(options?: ListenOptions): Promise<Server>
   /** Resolves when requests can be served. Calling it is optional. */
   start(): Promise<Runtime>
@@ -126,9 +132,9 @@ export function createRuntime(options: RuntimeOptions): Runtime {
 }
 
 /** What a tenant source holds, resolved, without starting anything: `tenantry check`. */
-export async function describeTenants(options: RuntimeOptions, port: number): Promise<SourceDescription> {
+export async function describeTenants(options: RuntimeOptions, port: number, tls?: ListenTls): Promise<SourceDescription> {
   const resolved = resolveOptions(options)
-  return await describeDirectory(openDirectory(resolved), resolved, port)
+  return await describeDirectory(openDirectory(resolved), resolved, port, tls)
 }
 
 /** How a request would be resolved, without starting anything: `tenantry explain`. */
@@ -143,11 +149,13 @@ class TenantRuntime implements Runtime {
   readonly #dispatcher: Dispatcher
   readonly #heads: HeadDeadlines
   readonly #servers = new Set<ServerEnd>()
+  readonly #certificates = new Certificates(systemClock)
   readonly #stopLog: () => void
   #options: ResolvedOptions
   #directory: TenantDirectory
   #resolver: Resolver
   #trust: Trust
+  #speaksTls = false
   #closing: Promise<CloseReport> | undefined
   #refreshing: Promise<unknown> = Promise.resolve()
 
@@ -220,7 +228,15 @@ class TenantRuntime implements Runtime {
 
   async listen(options: ListenOptions = {}): Promise<Server> {
     this.#mustBeOpen()
-    const server = await listen(this.#dispatcher, this.#heads, this.#options.maxConnections, options)
+    const server = await listen(this.#dispatcher, this.#heads, this.#options.maxConnections, options, {
+      certificates: this.#certificates,
+      tenantOf: (host) => this.#resolver.tenantOf(host),
+      handshakeTimeout: this.#options.headerTimeout,
+    })
+    if (options.tls !== undefined) {
+      this.#speaksTls = true
+      void this.#readCertificates()
+    }
     // Not before: no daemon starts for an address that cannot be had.
     this.#serve()
     const end = new ServerEnd(server, systemClock)
@@ -250,6 +266,7 @@ class TenantRuntime implements Runtime {
     // One after the other: what was asked for last is what counts in the end.
     this.#refreshing = read.catch(() => {})
     const change = await read
+    if (this.#speaksTls) await this.#readCertificates()
     await Promise.all(this.#groups.targets().map((target) => this.#refreshGroup(target)))
     return change
   }
@@ -261,6 +278,7 @@ class TenantRuntime implements Runtime {
   async reload(label: string): Promise<boolean> {
     await this.#directory.refresh()
     this.#resolver = openResolver(this.#directory, this.options)
+    if (this.#speaksTls) await this.#readCertificates()
     const targets = this.#groups.targets().filter((target) => target.key === label || target.label === label)
     await Promise.all(targets.map((target) => this.#renew(target)))
     return targets.length > 0
@@ -315,6 +333,12 @@ class TenantRuntime implements Runtime {
     this.#state.to('closed')
     this.#stopLog()
     return report
+  }
+
+  /** What is wrong with a certificate is said now, and not when a client comes. */
+  async #readCertificates(): Promise<void> {
+    await this.#certificates.refresh()
+    await readAhead(this.#certificates, this.#directory)
   }
 
   async #readAgain(given: RuntimeOptions | undefined): Promise<DirectoryChange> {

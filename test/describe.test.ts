@@ -23,6 +23,7 @@ function tenant(applicationGroup: LabelSpec, processGroup: LabelSpec = ''): Reso
     processGroup: createLabel(processGroup, settings),
     permission: undefined,
     directory: '/srv',
+    tls: undefined,
     identity: '1',
     revision: '1',
     contextLimits: {

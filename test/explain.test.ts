@@ -33,6 +33,7 @@ test('a request that would be served is explained from its host to its limits', 
     mount: { path: '/blog', entry: path.join(directory, 'blog.mjs') },
     applicationGroup: { name: 'x.a.test:8080', key: 'host:x.a.test:8080', by: 'host' },
     processGroup: { name: '', by: 'global' },
+    certificate: null,
     problem: null,
     refusal: null,
   })

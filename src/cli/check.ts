@@ -14,8 +14,8 @@ export async function check(
   json: boolean,
   world: World,
 ): Promise<Outcome> {
-  const { options, host, port } = await loadConfiguration(target, flags, world.env, world.cwd)
-  const found = await world.describe(options, port)
+  const { options, host, port, tls } = await loadConfiguration(target, flags, world.env, world.cwd)
+  const found = await world.describe(options, port, tls)
   const { problems, tenants } = found
   world.stdout.write(json ? `${JSON.stringify(asJson(found, host, port), null, 2)}\n` : asText(found))
   for (const { pattern, message } of problems) world.stderr.write(`tenantry: ${pattern}: ${message}\n`)
@@ -39,8 +39,10 @@ function asJson({ options, tenants, problems }: SourceDescription, host: string,
 function asText({ options, tenants }: SourceDescription): string {
   const caps = `caps: ${describeCaps(capsOf(options))}\n`
   if (tenants === undefined) return `tenants are named by a function; it is asked when a request comes\n${caps}`
-  const head = ['HOST', 'GROUP', 'PROCESS', 'KIND', 'MOUNT', 'MEMORY', 'IDLE', 'HANDLER', 'ENTRY']
-  const rows = tenants.flatMap(rowsOf)
+  // Without TLS, most have none.
+  const certified = tenants.some(({ certificate }) => certificate !== null)
+  const head = ['HOST', 'GROUP', 'PROCESS', 'KIND', 'MOUNT', 'MEMORY', 'IDLE', 'HANDLER', ...(certified ? ['CERTIFICATE'] : []), 'ENTRY']
+  const rows = tenants.flatMap((tenant) => rowsOf(tenant, certified))
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
   )
@@ -54,7 +56,7 @@ function asText({ options, tenants }: SourceDescription): string {
 }
 
 /** One row for each mount; what is the tenant's stands in the first. */
-function rowsOf({ pattern, kind, mounts, limits }: TenantDescription): string[][] {
+function rowsOf({ pattern, kind, mounts, limits, certificate }: TenantDescription, certified: boolean): string[][] {
   return mounts.map(({ path, entry, applicationGroup, processGroup }, index) => {
     const first = (text: string): string => (index === 0 ? text : '')
     return [
@@ -66,6 +68,7 @@ function rowsOf({ pattern, kind, mounts, limits }: TenantDescription): string[][
       first(orOff(limits.memoryLimit, formatSize)),
       first(orOff(limits.idleTimeout, formatDuration)),
       first(orOff(limits.handlerTimeout, formatDuration)),
+      ...(certified ? [first(certificate === null ? '-' : `until ${certificate.validTo.slice(0, 10)}`)] : []),
       entry,
     ]
   })

@@ -5,13 +5,16 @@ import { TenantryError } from '../errors.ts'
 import type { RuntimeOptions } from '../options.ts'
 import { DEFAULT_LOGGER, type LoggerOption } from '../ops/logger.ts'
 import { showValue } from '../units.ts'
+import type { ServedTls } from './world.ts'
 import { readEnvironment, readSettings, type CommandSettings, type Settings } from './flags.ts'
 
 /** Looked for in the current folder when the command names nothing. */
 const USUAL_FILES = ['tenantry.config.mjs', 'tenantry.config.js', 'tenantry.json']
 const USUAL_FOLDER = 'tenants'
 
-export interface Configuration extends Omit<CommandSettings, 'logLevel' | 'processes'> {
+export interface Configuration extends Pick<CommandSettings, 'host' | 'port' | 'watch'> {
+  /** How the server speaks TLS; undefined: it does not. */
+  readonly tls: ServedTls | undefined
   readonly options: RuntimeOptions
   /** The configuration file, if there is one. */
   readonly file: string | undefined
@@ -31,7 +34,8 @@ export async function loadConfiguration(
   const path = findTarget(target, cwd)
   const folder = statSync(path).isDirectory()
   const fromFile: Settings = folder ? { tenants: path } : await readFile(path)
-  const { host, port, watch, logLevel, processes, ...options } = { ...fromFile, ...readEnvironment(env), ...flags }
+  const { host, port, watch, logLevel, processes, tls, tlsCert, tlsKey, http2, ...options } =
+    { ...fromFile, ...readEnvironment(env), ...flags }
   if (options.tenants === undefined)
     throw new TenantryError('ERR_CONFIG', `${basename(path)} names no tenants; write a folder or an object`)
   return {
@@ -39,11 +43,29 @@ export async function loadConfiguration(
     host: (host as string | undefined) ?? '127.0.0.1',
     port: (port as number | undefined) ?? 8080,
     watch: (watch as boolean | undefined) ?? false,
+    tls: tlsOf({ tls, tlsCert, tlsKey, http2 } as Partial<CommandSettings>, cwd),
     options: {
       ...options,
       ...daemons(processes as number | undefined, options),
       logger: withLevel(options.logger as LoggerOption | undefined, logLevel as string | undefined),
     } as unknown as RuntimeOptions,
+  }
+}
+
+/** Who names a certificate wants TLS. */
+function tlsOf({ tls, tlsCert, tlsKey, http2 }: Partial<CommandSettings>, cwd: string): ServedTls | undefined {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    const [given, missing] = tlsCert === undefined ? ['tlsKey', 'tlsCert'] : ['tlsCert', 'tlsKey']
+    throw new TenantryError('ERR_CONFIG', `${given} is set and ${missing} is not; write both`)
+  }
+  if (tls === false && tlsCert !== undefined) throw new TenantryError('ERR_CONFIG', 'tls is off and tlsCert is set; leave one out')
+  if (tls !== true && tlsCert === undefined) {
+    if (http2 !== undefined) throw new TenantryError('ERR_CONFIG', 'http2 is set, but is offered over TLS only; set tls or tlsCert')
+    return undefined
+  }
+  return {
+    ...(tlsCert !== undefined && tlsKey !== undefined && { cert: absolutePem(tlsCert, cwd), key: absolutePem(tlsKey, cwd) }),
+    ...(http2 !== undefined && { http2 }),
   }
 }
 
@@ -67,18 +89,22 @@ function daemons(
   return { processGroup: TENANTS_GROUP, processGroups: { [TENANTS_GROUP]: { processes: count, startAhead: true } } }
 }
 
-/** What `--watch` looks at: the folder of tenants, or the entries of a table, and the configuration file. */
-export function watchedPaths({ file, options: { tenants } }: Configuration): string[] {
+/** What `--watch` looks at: the folder of tenants, or the entries of a table, the configuration file, and certificates. */
+export function watchedPaths({ file, tls, options: { tenants } }: Configuration): string[] {
   const entries = tenants instanceof Map ? [...tenants.values()].flatMap(entriesOf).filter((entry) => existsSync(entry)) : []
   // Where restart.txt is touched; a folder of tenants is watched with all that is in it.
   const touched = entries.map((entry) => join(dirname(entry), 'tmp')).filter((folder) => existsSync(folder))
   const own = [...(typeof tenants === 'string' ? [tenants] : []), ...(file === undefined ? [] : [file])]
-  return [...new Set([...own, ...entries, ...touched])]
+  const certified = tenants instanceof Map ? [...tenants.values()].map((tenant: TenantEntry | string) => typeof tenant === 'string' ? undefined : tenant.tls) : []
+  const certificates = [tls, ...certified].flatMap((pair) => [pair?.cert, pair?.key])
+    .filter((pem): pem is string => typeof pem === 'string' && existsSync(pem))
+  return [...new Set([...own, ...entries, ...touched, ...certificates])]
 }
 
 interface TenantEntry {
   readonly entry?: unknown
   readonly mounts?: Readonly<Record<string, unknown>>
+  readonly tls?: { readonly cert?: unknown; readonly key?: unknown }
 }
 
 function entriesOf(tenant: TenantEntry | string): string[] {
@@ -122,6 +148,8 @@ async function readFile(path: string): Promise<Settings> {
   return {
     ...settings,
     ...(settings.tenants !== undefined && { tenants: absoluteTenants(settings.tenants, dirname(path)) }),
+    ...(settings.tlsCert !== undefined && { tlsCert: absolutePem(settings.tlsCert, dirname(path)) }),
+    ...(settings.tlsKey !== undefined && { tlsKey: absolutePem(settings.tlsKey, dirname(path)) }),
   }
 }
 
@@ -161,7 +189,7 @@ function absoluteTenants(tenants: unknown, folder: string): unknown {
 function absoluteTenant(tenant: unknown, folder: string): unknown {
   if (typeof tenant === 'string' || tenant instanceof URL) return absoluteEntry(tenant, folder)
   if (typeof tenant !== 'object' || tenant === null) return tenant
-  const { entry, mounts } = tenant as { entry?: unknown; mounts?: unknown }
+  const { entry, mounts, tls } = tenant as { entry?: unknown; mounts?: unknown; tls?: unknown }
   return {
     ...tenant,
     ...(entry !== undefined && { entry: absoluteEntry(entry, folder) }),
@@ -169,6 +197,8 @@ function absoluteTenant(tenant: unknown, folder: string): unknown {
       mounts !== null && {
         mounts: Object.fromEntries(Object.entries(mounts).map(([path, at]) => [path, absoluteEntry(at, folder)])),
       }),
+    ...(typeof tls === 'object' &&
+      tls !== null && { tls: Object.fromEntries(Object.entries(tls).map(([name, at]) => [name, absolutePem(at, folder)])) }),
   }
 }
 
@@ -176,6 +206,11 @@ function absoluteEntry(entry: unknown, folder: string): unknown {
   if (entry instanceof URL) return entry.protocol === 'file:' ? fileURLToPath(entry) : entry
   if (typeof entry !== 'string') return entry
   return entry.startsWith('file:') ? fileURLToPath(entry) : resolve(folder, entry)
+}
+
+/** What is no path is left as it is: PEM itself, or what will be refused. */
+function absolutePem<T>(file: T, folder: string): T | string {
+  return typeof file !== 'string' || file === '' || file.includes('-----BEGIN ') ? file : resolve(folder, file)
 }
 
 function oneLine(error: unknown): string {

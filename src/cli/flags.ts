@@ -14,6 +14,10 @@ export interface CommandSettings {
   readonly watch: boolean
   readonly processes: number
   readonly logLevel: string
+  readonly tls: boolean
+  readonly tlsCert: string | undefined
+  readonly tlsKey: string | undefined
+  readonly http2: boolean
 }
 
 export type SettingName = OptionName | keyof CommandSettings
@@ -108,6 +112,38 @@ const commandFlags: readonly Flag[] = [
     doc: 'Notice new, changed and removed tenants while serving.',
     standard: 'off',
     check: checkSwitch,
+    fromText: toSwitch,
+  },
+  {
+    ...names('tls', 'tls'),
+    argument: '',
+    doc: "Speak HTTPS, with the tenants' own certificates.",
+    standard: 'off, unless tlsCert is set',
+    check: checkSwitch,
+    fromText: toSwitch,
+  },
+  {
+    ...names('tlsCert', 'tls-cert'),
+    argument: '<file>',
+    doc: 'A PEM certificate with its chain, for hosts whose tenants have none of their own.',
+    standard: 'none: such a client is refused',
+    check: checkPem,
+    fromText: (text) => text,
+  },
+  {
+    ...names('tlsKey', 'tls-key'),
+    argument: '<file>',
+    doc: 'The key of that certificate, in PEM.',
+    standard: 'none',
+    check: checkPem,
+    fromText: (text) => text,
+  },
+  {
+    ...names('http2', 'http2'),
+    argument: '<on|off>',
+    doc: 'Whether HTTP/2 is offered over TLS, beside HTTP/1.1.',
+    standard: 'on',
+    check: checkOnOff,
     fromText: toSwitch,
   },
   {
@@ -236,6 +272,18 @@ function checkLevel(value: unknown, shown: string): string {
 function checkSwitch(value: unknown, shown: string): boolean {
   if (typeof value === 'boolean') return value
   throw refusal(shown, value, 'true or false')
+}
+
+function checkPem(value: unknown, shown: string): string {
+  if (typeof value === 'string' && value !== '') return value
+  // Not shown: it may be a key.
+  throw new TenantryError('ERR_OPTION_INVALID', `${shown} is no text; write the path of a PEM file`)
+}
+
+function checkOnOff(value: unknown, shown: string): boolean {
+  if (typeof value === 'boolean') return value
+  if (value === 'on' || value === 'off') return value === 'on'
+  throw refusal(shown, value, 'on or off')
 }
 
 function refusal(shown: string, value: unknown, accepts: string): TenantryError {

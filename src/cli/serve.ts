@@ -34,7 +34,8 @@ export async function serve(target: string | undefined, flags: Settings, world: 
 
   let server: Server
   try {
-    server = await runtime.listen({ host: configuration.host, port: configuration.port })
+    const { host, port, tls } = configuration
+    server = await runtime.listen({ host, port, ...(tls !== undefined && { tls }) })
   } catch (error) {
     await runtime.close()
     const reason = LISTEN_ERRORS[(error as NodeJS.ErrnoException).code ?? '']
@@ -59,7 +60,7 @@ function report(
 ): void {
   const address = server.address()
   const url =
-    typeof address === 'object' && address !== null ? urlOf(address.address, address.port) : configuration.host
+    typeof address === 'object' && address !== null ? urlOf(address.address, address.port, configuration.tls !== undefined) : configuration.host
   const { options } = runtime
   const allowed = options.allowedHosts === true ? ['*'] : (options.allowedHosts ?? runtime.patterns() ?? [])
   const fields = {
@@ -180,8 +181,8 @@ async function reload(
 
 /** What differs from what serves, and cannot take effect. */
 function changedNames(before: Configuration, after: Configuration): string[] {
-  const old: Record<string, unknown> = { ...before.options, host: before.host, port: before.port, watch: before.watch }
-  const fresh: Record<string, unknown> = { ...after.options, host: after.host, port: after.port, watch: after.watch }
+  const settingsOf = ({ options, host, port, watch, tls }: Configuration): Record<string, unknown> => ({ ...options, host, port, watch, tls })
+  const [old, fresh] = [settingsOf(before), settingsOf(after)]
   return [...new Set([...Object.keys(old), ...Object.keys(fresh)])].filter((name) => {
     const [was, is] = [old[name], fresh[name]]
     if (LIVE_OPTIONS.has(name)) return false

@@ -68,6 +68,9 @@ export function curlLine(pattern: string, url: string): string {
   const host = sampleHost(pattern)
   // RFC 6761 §6.3: such names are this machine's. A browser takes them, too, with no field to set.
   if (/^(.+\.)?localhost$/.test(host) && url.includes('//127.0.0.1:')) return `curl ${url.replace('127.0.0.1', host)}/`
+  // Over TLS the name is asked for before there is a Host.
+  const [, address, port] = /^https:\/\/(.*):(\d+)$/.exec(url) ?? []
+  if (port !== undefined) return `curl --resolve '${host}:${port}:${address}' https://${host}:${port}/`
   return `curl -H 'Host: ${host}' ${url}/`
 }
 
@@ -78,8 +81,8 @@ export function sampleHost(pattern: string): string {
 }
 
 /** The URL of an address that a server listens on; IPv6 in brackets, and no wildcard address that nothing can ask. */
-export function urlOf(address: string, port: number): string {
+export function urlOf(address: string, port: number, isSecure: boolean): string {
   const host =
     address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : address.includes(':') ? `[${address}]` : address
-  return `http://${host}:${port}`
+  return `${isSecure ? 'https' : 'http'}://${host}:${port}`
 }

@@ -5,10 +5,17 @@ import type { AskedRequest, Explanation } from '../explain.ts'
 import type { Logger, LoggerOption } from '../ops/logger.ts'
 import type { ResolvedOptions, RuntimeOptions } from '../options.ts'
 
+/** The server's own certificate, paths of PEM files or PEM itself, and what it offers. */
+export interface ServedTls {
+  readonly cert?: string
+  readonly key?: string
+  readonly http2?: boolean
+}
+
 /** What the command needs of a runtime. */
 export interface ServedRuntime {
   readonly options: ResolvedOptions
-  listen(options: { readonly host: string; readonly port: number }): Promise<Server>
+  listen(options: { readonly host: string; readonly port: number; readonly tls?: ServedTls }): Promise<Server>
   /** The hosts that the source names; undefined for a function. */
   patterns(): readonly string[] | undefined
   problems(): readonly { readonly pattern: string; readonly message: string }[]
@@ -44,7 +51,7 @@ export interface World {
   openLogger(option: LoggerOption): Logger | undefined
   createRuntime(options: RuntimeOptions): ServedRuntime
   /** What the tenant source holds, resolved; labels are those of requests to `port`. Starts nothing. */
-  describe(options: RuntimeOptions, port: number): Promise<SourceDescription>
+  describe(options: RuntimeOptions, port: number, tls?: ServedTls): Promise<SourceDescription>
   /** How a request to a server on `port` would be resolved. Starts nothing. */
   explain(options: RuntimeOptions, port: number, asked: AskedRequest): Promise<Explanation>
 }

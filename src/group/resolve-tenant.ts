@@ -7,6 +7,7 @@ import { TenantryError } from '../errors.ts'
 import type { Label, LabelSpec } from '../label/request-facts.ts'
 import { suggestion } from '../nearest.ts'
 import { showValue } from '../units.ts'
+import { resolveCertificate } from './certificate-source.ts'
 import type { GroupLimits, ResolvedTenant, Tenant, TenantLimits } from './tenant.ts'
 
 type LimitName = keyof TenantLimits
@@ -32,7 +33,7 @@ export const TENANT_LIMITS: readonly LimitName[] = [...CONTEXT_LIMITS, ...GROUP_
 
 /** What may stand in a Tenant. */
 export const TENANT_KEYS = [
-  'entry', 'mounts', 'kind', 'applicationGroup', 'processGroup', 'env', 'preload', 'permission', 'limits',
+  'entry', 'mounts', 'kind', 'applicationGroup', 'processGroup', 'env', 'preload', 'permission', 'limits', 'tls',
 ] as const satisfies readonly (keyof Tenant)[]
 const KINDS: readonly TenantKind[] = ['auto', 'listen', 'node', 'fetch']
 
@@ -94,6 +95,7 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
     ...application,
     applicationGroup: label('applicationGroup'),
     processGroup: label('processGroup'),
+    tls: tenant['tls'] === undefined ? undefined : resolveCertificate(`tls of ${name}`, tenant['tls'], origin.base),
     identity: digest(JSON.stringify(application)),
     revision: revisionOf(tenant, [restartFile(directory), ...mounts.map(({ entry }) => entry)]),
   })
@@ -104,9 +106,9 @@ export function restartFile(directory: string): string {
   return path.join(directory, 'tmp', 'restart.txt')
 }
 
-/** Changes when the settings or one of the files do. */
-export function revisionOf(settings: unknown, files: readonly string[]): string {
-  const text = JSON.stringify(settings, (_, value: unknown) => (typeof value === 'function' ? String(value) : value))
+/** Changes when the settings or one of the files do; certificates are changed without a new context. */
+export function revisionOf(settings: object, files: readonly string[]): string {
+  const text = JSON.stringify({ ...settings, tls: undefined }, (_, value: unknown) => (typeof value === 'function' ? String(value) : value))
   const stamps = files.map((file) => {
     const stat = statSync(file, { throwIfNoEntry: false })
     return stat === undefined ? '-' : `${stat.mtimeMs}:${stat.size}`

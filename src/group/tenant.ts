@@ -1,6 +1,7 @@
 import type { ContextLimits, Mount, PermissionSpec, TenantKind } from '../context/context.ts'
 import type { AllowList } from '../label/allow.ts'
 import type { Label, LabelSpec } from '../label/request-facts.ts'
+import type { CertificateSource, ResolvedCertificate } from './certificate-source.ts'
 
 /** What a tenant may limit for itself instead of the runtime. Durations and sizes: numbers or text ('30s', '64mb'). */
 export interface TenantLimits {
@@ -34,6 +35,8 @@ export interface Tenant {
   /** Node's permission model: true for "read your own folder only", or what else it may read and write. */
   readonly permission?: boolean | { readonly read?: readonly string[]; readonly write?: readonly string[] }
   readonly limits?: TenantLimits
+  /** The certificate of its hosts, for servers that speak TLS; paths start from the tenant's folder. */
+  readonly tls?: CertificateSource
 }
 
 /** What a request is held to by its group. Milliseconds and bytes; 0 is off. */
@@ -58,6 +61,8 @@ export interface ResolvedTenant {
   readonly directory: string
   readonly contextLimits: ContextLimits
   readonly groupLimits: GroupLimits
+  /** Not a part of identity and revision: a new certificate needs no new context. */
+  readonly tls: ResolvedCertificate | undefined
   /** Says which application this is: tenants that differ in it never share a group, whatever its name. */
   readonly identity: string
   /** Changes when the tenant's settings or entry change: a reload compares it. */

@@ -69,6 +69,11 @@ export class Resolver {
     return this.#settings.allowList.match(host)
   }
 
+  /** The tenant of a host, if that is allowed; throws or rejects as the tenant source does. */
+  tenantOf(host: string): FoundTenant | undefined | Promise<FoundTenant | undefined> {
+    return this.ruleOf(host) === undefined ? undefined : this.#settings.directory.find(host)
+  }
+
   /** Answers at once unless the tenant source or a hook has to be asked. */
   resolve(facts: RequestFacts, client: ClientFacts): Route | Promise<Route> {
     const host = this.hostOf(facts)

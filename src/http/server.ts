@@ -1,7 +1,14 @@
-import { publish } from '../events.ts'
 import http from 'node:http'
+import { publish } from '../events.ts'
+import { createSecureServer } from './secure-server.ts'
+import { resolveTls } from './tls-options.ts'
+import type https from 'node:https'
+import type http2 from 'node:http2'
+import type { Duplex } from 'node:stream'
 import type { Dispatcher } from './dispatch.ts'
 import type { HeadDeadlines } from './head-deadlines.ts'
+import type { CertificateHouse } from './secure-server.ts'
+import type { ListenTls } from './tls-options.ts'
 
 /** Where a server that Tenantry owns listens. */
 export interface ListenOptions {
@@ -11,25 +18,21 @@ export interface ListenOptions {
   readonly port?: number
   /** A Unix socket instead of host and port. */
   readonly path?: string
+  /** HTTPS instead of HTTP, with HTTP/2; `{}` has the tenants' own certificates and none besides. Default: HTTP. */
+  readonly tls?: ListenTls
 }
 
-/** A server whose every request goes to the dispatcher. Rejects when it cannot listen. */
+/** A server whose every request goes to the dispatcher. Rejects when it cannot listen, or has no usable certificate. */
 export async function listen(
   dispatcher: Dispatcher,
   heads: HeadDeadlines,
   maxConnections: number,
   options: ListenOptions,
+  house: CertificateHouse,
 ): Promise<http.Server> {
-  // Read deadlines are ours: Node's own would cut a long upload after five minutes, and a slow head after half a minute more.
-  const settings = { requireHostHeader: false, headersTimeout: 0, requestTimeout: 0 }
-  const server = http.createServer(settings, (req, res) => dispatcher.request(req, res, undefined))
+  const server = await createServer(dispatcher, options, house)
   heads.protect(server)
   if (maxConnections > 0) boundConnections(server, maxConnections)
-  // The application decides about both, not the front.
-  server.on('checkContinue', (req, res) => dispatcher.request(req, res, undefined, true))
-  server.on('checkExpectation', (req, res) => dispatcher.request(req, res, undefined))
-  server.on('upgrade', (req, socket, head) => dispatcher.upgrade(req, socket, head, undefined))
-  server.on('connect', (req, socket, head) => dispatcher.upgrade(req, socket, head, undefined))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.path === undefined ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 } : { path: options.path }, () => {
@@ -40,8 +43,39 @@ export async function listen(
   return server
 }
 
+async function createServer(dispatcher: Dispatcher, options: ListenOptions, house: CertificateHouse): Promise<http.Server | https.Server> {
+  // Read deadlines are ours: Node's own would cut a long upload after five minutes, and a slow head after half a minute more.
+  const settings = { requireHostHeader: false, headersTimeout: 0, requestTimeout: 0 }
+  if (options.tls === undefined) return wire(http.createServer(settings), dispatcher)
+  const { server, second } = await createSecureServer(resolveTls(options.tls), house, settings)
+  if (second !== undefined) wireHttp2(second, dispatcher)
+  return wire(server, dispatcher)
+}
+
+function wire<S extends http.Server | https.Server>(server: S, dispatcher: Dispatcher): S {
+  server.on('request', (req, res) => dispatcher.request(req, res, undefined))
+  // The application decides about both, not the front.
+  server.on('checkContinue', (req, res) => dispatcher.request(req, res, undefined, true))
+  server.on('checkExpectation', (req, res) => dispatcher.request(req, res, undefined))
+  server.on('upgrade', (req, socket, head) => dispatcher.upgrade(req, socket, head, undefined))
+  server.on('connect', (req, socket, head) => dispatcher.upgrade(req, socket, head, undefined))
+  return server
+}
+
+/** Its objects are those of node:http as far as anything here looks at them. */
+function wireHttp2(server: http2.Http2Server, dispatcher: Dispatcher): void {
+  const asHttp1 = (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse): [http.IncomingMessage, http.ServerResponse] =>
+    [req as unknown as http.IncomingMessage, res as unknown as http.ServerResponse]
+  server.on('request', (req, res) => dispatcher.request(...asHttp1(req, res), undefined))
+  server.on('checkContinue', (req, res) => dispatcher.request(...asHttp1(req, res), undefined, true))
+  server.on('connect', (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
+    const [request, response] = asHttp1(req, res)
+    dispatcher.upgrade(request, response as unknown as Duplex, Buffer.alloc(0), undefined)
+  })
+}
+
 /** Node closes each one above it at once, without a byte. */
-function boundConnections(server: http.Server, maxConnections: number): void {
+function boundConnections(server: http.Server | https.Server, maxConnections: number): void {
   server.maxConnections = maxConnections
   const message = `A connection was closed at once: there are maxConnections (${maxConnections}) already`
   server.on('drop', () => publish('tenantry:admission:refuse', { host: '', code: 'ERR_CONNECTION_LIMIT', message }))

@@ -27,7 +27,19 @@ const TENANT: TenantDescription = {
     maxInFlight: 1,
     maxQueue: 1,
   },
+  certificate: null,
 }
+
+test('a table with a certificate says until when it is valid', async (t) => {
+  const certificate = { hosts: 'DNS:a.example.test', validTo: '2031-05-06T07:08:09.000Z' }
+  const tenants = [{ ...TENANT, certificate }, { ...TENANT, pattern: 'b.example.test' }]
+  const world = fakeWorld(makeFolder(t, { 'tenants/x': '' }), { description: { tenants, problems: [] } })
+  await run(['check'], world)
+  const [head = '', first = '', , second = ''] = world.out.join('').split('\n')
+  const at = head.indexOf('CERTIFICATE')
+  assert.equal(first.slice(at).split('  ')[0], 'until 2031-05-06')
+  assert.equal(second.slice(at).split('  ')[0], '-')
+})
 
 test('a table shows label and limits of every tenant, and the caps', async (t) => {
   const world = fakeWorld(makeFolder(t, { 'tenants/x': '' }), { description: { tenants: [TENANT], problems: [] } })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { loadConfiguration } from '../../src/cli/config.ts'
+import { loadConfiguration, watchedPaths } from '../../src/cli/config.ts'
 import { DEFAULT_LOGGER } from '../../src/ops/logger.ts'
 import { makeFolder } from './fake-world.ts'
 
@@ -52,6 +52,32 @@ test('paths in a file are meant from that file', async (t) => {
       ['e.test', '/abs/e.mjs'],
     ]),
   )
+})
+
+test('TLS is what its settings say: off, with a certificate, or with those of the tenants alone', async (t) => {
+  const folder = makeFolder(t, { 'sites/x': '', 'etc/site.json': '{"tenants":"t","tlsCert":"own/cert.pem","tlsKey":"own/key.pem"}' })
+  const tls = async (settings: object, target = 'sites'): Promise<unknown> =>
+    (await loadConfiguration(target, settings, {}, folder)).tls
+  assert.equal(await tls({}), undefined)
+  assert.deepEqual(await tls({ tls: true }), {})
+  assert.deepEqual(await tls({ tls: true, http2: false }), { http2: false })
+  assert.deepEqual(await tls({ tlsCert: 'c.pem', tlsKey: '/k.pem' }), { cert: join(folder, 'c.pem'), key: '/k.pem' })
+  assert.deepEqual(await tls({}, 'etc/site.json'), { cert: join(folder, 'etc/own/cert.pem'), key: join(folder, 'etc/own/key.pem') })
+  const pem = '-----BEGIN CERTIFICATE-----\n'
+  assert.deepEqual(await tls({ tlsCert: pem, tlsKey: pem }), { cert: pem, key: pem })
+  await assert.rejects(tls({ tlsCert: 'c.pem' }), { code: 'ERR_CONFIG', message: 'tlsCert is set and tlsKey is not; write both' })
+  await assert.rejects(tls({ tls: false, tlsCert: 'c', tlsKey: 'k' }), { code: 'ERR_CONFIG', message: /tls is off and tlsCert is set/ })
+  await assert.rejects(tls({ http2: true }), { code: 'ERR_CONFIG', message: /http2 is set, but is offered over TLS only/ })
+})
+
+test("a tenant's certificate in a file is meant from that file, and watched with the server's own", async (t) => {
+  const tenants = { 'a.test': { entry: 'a.mjs', tls: { cert: 'a.pem', key: '-----BEGIN PRIVATE KEY-----' } } }
+  const file = JSON.stringify({ tenants, tlsCert: 'own.pem', tlsKey: 'missing.pem' })
+  const folder = makeFolder(t, { 'etc/site.json': file, 'etc/a.mjs': '', 'etc/a.pem': '', 'etc/own.pem': '' })
+  const configuration = await loadConfiguration('etc/site.json', {}, {}, folder)
+  const { tls } = (configuration.options.tenants as Map<string, { tls: unknown }>).get('a.test') ?? {}
+  assert.deepEqual(tls, { cert: join(folder, 'etc/a.pem'), key: '-----BEGIN PRIVATE KEY-----' })
+  assert.deepEqual(watchedPaths(configuration).sort(), ['a.mjs', 'a.pem', 'own.pem', 'site.json'].map((name) => join(folder, 'etc', name)))
 })
 
 test('a module that was changed is read again, not taken from the cache', async (t) => {

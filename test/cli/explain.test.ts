@@ -18,6 +18,7 @@ const SERVED: Explanation = {
   processGroup: { name: '', by: 'global' },
   // Three of them: one of each kind.
   limits: { memoryLimit: 256 * MB, idleTimeout: 0, maxQueue: 1 } as NonNullable<Explanation['limits']>,
+  certificate: { hosts: 'DNS:a.example.test', validTo: '2031-05-06T07:08:09.000Z' },
   problem: null,
   refusal: null,
 }
@@ -25,6 +26,7 @@ const SERVED: Explanation = {
 const REFUSED: Explanation = {
   ...SERVED,
   allowedBy: null, dispatch: null, tenant: null, mount: null, applicationGroup: null, processGroup: null, limits: null,
+  certificate: null,
   problem: { pattern: 'a.example.test', message: 'no entry' },
   refusal: { status: 421, code: 'ERR_HOST_NOT_ALLOWED', message: 'The host is not allowed' },
 }

@@ -38,6 +38,13 @@ test('a host below localhost is a url that a browser opens, where it reaches thi
   assert.equal(curlLine('notlocalhost', 'http://127.0.0.1:8080'), "curl -H 'Host: notlocalhost' http://127.0.0.1:8080/")
 })
 
+test('over TLS the line asks for the name and not for an address', () => {
+  assert.equal(urlOf('::', 8443, true), 'https://[::1]:8443')
+  const line = "curl --resolve 'shop.example.test:8443:127.0.0.1' https://shop.example.test:8443/"
+  assert.equal(curlLine('shop.example.test', 'https://127.0.0.1:8443'), line)
+  assert.equal(curlLine('shop.localhost', 'https://127.0.0.1:8443'), 'curl https://shop.localhost:8443/')
+})
+
 test('thousands of tenants and problems do not make a long report', () => {
   const many = Array.from({ length: 5000 }, (_, i) => `h${i}.test`)
   const report = startReport({ ...facts, patterns: many, problems: many.map((pattern) => ({ pattern, message: 'm' })) })
@@ -47,9 +54,9 @@ test('thousands of tenants and problems do not make a long report', () => {
 })
 
 test('a url is one that can be asked', () => {
-  assert.equal(urlOf('127.0.0.1', 80), 'http://127.0.0.1:80')
-  assert.equal(urlOf('::1', 80), 'http://[::1]:80')
-  assert.equal(urlOf('::', 80), 'http://[::1]:80')
-  assert.equal(urlOf('0.0.0.0', 80), 'http://127.0.0.1:80')
+  assert.equal(urlOf('127.0.0.1', 80, false), 'http://127.0.0.1:80')
+  assert.equal(urlOf('::1', 80, false), 'http://[::1]:80')
+  assert.equal(urlOf('::', 80, false), 'http://[::1]:80')
+  assert.equal(urlOf('0.0.0.0', 80, false), 'http://127.0.0.1:80')
   assert.equal(curlLine('_default', 'http://h'), "curl -H 'Host: any.example.test' http://h/")
 })

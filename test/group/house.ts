@@ -27,7 +27,7 @@ export function targetOf(host: string, options: TargetOptions = {}): GroupTarget
   const mounts = [{ path: '', entry: `/apps/${host}.js` }]
   const tenant: ResolvedTenant = {
     mounts, kind: 'auto', applicationGroup: label, processGroup: label, env: {}, preload: [], permission: undefined,
-    directory: '/apps', identity: host, revision,
+    directory: '/apps', identity: host, revision, tls: undefined,
     contextLimits: { ...OFF, ...contextLimits },
     groupLimits: { ...GROUP_LIMITS, ...groupLimits },
   }
