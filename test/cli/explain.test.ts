@@ -56,6 +56,7 @@ test('a request that would be served is explained line by line, exit code 0', as
     'group       beta, by the dispatch hook; its key: function:beta 1',
     'process     this one, by %{GLOBAL}',
     'limits      memoryLimit 256mb, idleTimeout off, maxQueue 1',
+    "tls         the tenant's own certificate, for DNS:a.example.test until 2031-05-06",
     "answer      the application's",
     '',
   ])
