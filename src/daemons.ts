@@ -2,7 +2,9 @@ import { systemClock } from './clock.ts'
 import { Daemon } from './context/daemon.ts'
 import { Door } from './context/door.ts'
 import { LiveContext } from './context/live-context.ts'
-import { startThread } from './context/thread.ts'
+import { Spare } from './context/spare.ts'
+import type { SpareSettings } from './context/spare.ts'
+import { startSpare, startThread } from './context/thread.ts'
 import { Groups } from './group/groups.ts'
 import { ProcessGroup } from './group/process-group.ts'
 import { ProcessGroups } from './group/process-groups.ts'
@@ -24,7 +26,12 @@ export function openHouses(options: ResolvedOptions): Houses {
   const residentMemory = (): number =>
     [...daemons.values()].reduce((sum, { resident }) => sum + resident, process.memoryUsage.rss())
   const shared = { ...options, clock, residentMemory }
-  const own = new Groups({ ...shared, createContext: (spec) => startThread(spec, clock, tenantNice) })
+  const spare = (processGroup: string): SpareSettings => ({ clock, processGroup, startupTimeout, terminateTimeout })
+  const own = new Groups({
+    ...shared,
+    createContext: (spec) => startThread(spec, clock, tenantNice),
+    createSpare: () => startSpare(spare(''), tenantNice),
+  })
   const names = Object.keys(processGroups)
   // Without process groups there is no socket, and no file for it.
   const door = names.length === 0 ? undefined : new Door(clock)
@@ -38,6 +45,7 @@ export function openHouses(options: ResolvedOptions): Houses {
         startupTimeout, deadlockTimeout, terminateTimeout,
       }),
       startIn: (daemon, spec) => new LiveContext(spec, clock, (listener) => daemon.open(spec, listener)),
+      startSpareIn: (daemon) => new Spare(spare(name), (listener) => daemon.open(undefined, listener)),
     }))
   }
   return { groups: new ProcessGroups(own, daemons), close: () => door?.close() }

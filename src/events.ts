@@ -19,6 +19,15 @@ export interface EventPayloads {
   }
   /** One line of a tenant's stdout or stderr, already cut to a bounded length. */
   'tenantry:context:output': { label: string; processGroup: string; contextId: number; stream: 'stdout' | 'stderr'; line: string }
+  /** A context that waits for a tenant: starting, spare, taken or exited; `milliseconds` since it was begun. */
+  'tenantry:spare:state': {
+    processGroup: string
+    from: string
+    to: string
+    milliseconds: number
+    reason?: EndReason | undefined
+    error?: Error | undefined
+  }
   /** A daemon of a process group: starting, serving, ending, exited; with its exit code or signal at the end. */
   'tenantry:daemon:state': {
     processGroup: string
@@ -73,6 +82,7 @@ const names: readonly EventName[] = [
   'tenantry:context:ready',
   'tenantry:context:exit',
   'tenantry:context:output',
+  'tenantry:spare:state',
   'tenantry:daemon:state',
   'tenantry:daemon:output',
   'tenantry:admission:refuse',

@@ -115,6 +115,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     doc: 'The most contexts starting at the same time; one that takes more than 2s no longer counts.',
     reason: 'a start is nearly all CPU, and takes it from those who serve',
   }),
+  spares: count(0, (_, { maxContexts }) => ((maxContexts as number) < 8 ? 0 : 1), '1, or 0 where maxContexts is below 8', {
+    doc: 'Contexts kept started without a tenant, in this process or in each daemon: the next start is the import of its application.',
+    reason: 'a start takes 20 to 50ms of waiting, of which one spare saves all but the import; it holds about 10mb',
+  }, 64),
   maxZombies: count(0, () => 2, '2', {
     doc: 'The most threads that could not be ended; past it the runtime is not ready and starts nothing.',
     reason: 'each may hold a core until the process is restarted; one or two are an accident, more are a habit',

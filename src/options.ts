@@ -57,6 +57,8 @@ export interface ResolvedOptions {
   readonly maxStarts: number
   /** The most contexts starting at the same time; one that takes more than 2s no longer counts. */
   readonly maxStarting: number
+  /** Contexts kept started without a tenant, in this process or in each daemon: the next start is the import of its application. */
+  readonly spares: number
   /** The most threads that could not be ended; past it the runtime is not ready and starts nothing. */
   readonly maxZombies: number
   /** Resident memory of the server and its daemons; past it idle groups are ended, and nothing is started. */

@@ -46,6 +46,7 @@ test('defaults are filled in, and the result is frozen', () => {
       maxGroupsPerPattern: 45,
       maxStarts: 120,
       maxStarting: 3,
+      spares: 1,
       maxZombies: 2,
       maxMemory: 800 * MB,
       maxConnections: 5000,

@@ -113,5 +113,24 @@ export interface Context {
   terminate(reason: EndReason, error?: TenantryError): Promise<ContextEnd>
 }
 
+/**
+ *     starting → spare → taken       starting → taken (it need not have booted)       starting, spare → ending → exited
+ */
+export type SpareState = 'starting' | 'spare' | 'taken' | 'ending' | 'exited'
+
+/** A context without a tenant, which waits for one. */
+export interface SpareContext {
+  readonly state: SpareState
+  /** Resolves, never rejects, when it is gone, or past terminateTimeout; of one that was taken, its context says so. */
+  readonly ended: Promise<void>
+  /** Becomes the context of `spec`, which must fit. Throws ERR_STATE unless it starts or waits. */
+  take(spec: ContextSpec): Context
+  /** Ends it, unless it was taken. Idempotent, never throws. */
+  end(reason: EndReason): void
+}
+
+/** Starts a spare context; undefined where there is no place for one now. Throws as CreateContext. */
+export type CreateSpare = () => SpareContext | undefined
+
 /** Starts a context. Throws a TenantryError synchronously when no thread can be made. */
 export type CreateContext = (spec: ContextSpec) => Context

@@ -56,6 +56,10 @@ export class DaemonVessel implements Vessel {
     return false
   }
 
+  ref(): void {
+    this.carrier.ref()
+  }
+
   unref(): void {
     this.carrier.unref()
   }

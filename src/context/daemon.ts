@@ -157,14 +157,14 @@ export class Daemon {
     return this.#state.current
   }
 
-  /** Starts a context in it; what comes of that, `listener` hears. */
-  open(spec: ContextSpec, listener: VesselListener): Vessel {
+  /** Starts a context in it, without a spec a spare one; what comes of that, `listener` hears. */
+  open(spec: ContextSpec | undefined, listener: VesselListener): Vessel {
     const { clock, door, nice, processGroup } = this.#settings
     if (this.#state.is('ending', 'exited')) {
-      throw new TenantryError('ERR_CONTEXT_EXITED', `The daemon of '${processGroup}' is ${this.state}`, { label: spec.label })
+      throw new TenantryError('ERR_CONTEXT_EXITED', `The daemon of '${processGroup}' is ${this.state}`, { label: spec?.label })
     }
     const id = nextContext++
-    const isMain = isOnMain(spec)
+    const isMain = spec !== undefined && isOnMain(spec)
     const vessel = new DaemonVessel(listener, isMain, {
       clock, door,
       // The application on its main thread ends only with the process.

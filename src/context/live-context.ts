@@ -32,6 +32,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   readonly #startedAt: number
   readonly #state = new StateMachine('context', TRANSITIONS, 'starting')
   readonly #vessel: Vessel
+  readonly #environment: Readonly<Record<string, string>> | undefined
   readonly #channel: FrontChannel
   readonly #stopStartup: () => void
   #stopDeadline: (() => void) | undefined
@@ -44,8 +45,10 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   #drained: EndReason | undefined
   onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
 
-  constructor(spec: ContextSpec, clock: Clock, open: OpenVessel) {
+  /** `environment`: what its thread was started without. */
+  constructor(spec: ContextSpec, clock: Clock, open: OpenVessel, environment?: Readonly<Record<string, string>>) {
     this.spec = spec
+    this.#environment = environment
     this.#clock = clock
     this.#startedAt = clock.now()
     this.ready = new Promise((resolve, reject) => {
@@ -128,7 +131,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
 
   onHello(): void {
     const { mounts, kind, preload, directory, label } = this.spec
-    this.#channel.load({ mounts, kind, preload, directory, label })
+    this.#channel.load({ mounts, kind, preload, directory, label, environment: this.#environment })
   }
 
   onReady(): void {

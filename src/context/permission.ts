@@ -14,9 +14,9 @@ const OWN_CODE = fileURLToPath(new URL('..', import.meta.url))
  * host's flags, except when the host itself runs under one: an explicit empty
  * list would drop the host's permissions (facts in docs/security.md).
  */
-export function execArgvOf(spec: ContextSpec): { execArgv?: string[] } {
+export function execArgvOf(spec: ContextSpec | undefined): { execArgv?: string[] } {
+  if (spec?.permission === undefined) return hostIsRestricted() ? {} : { execArgv: [] }
   const { permission, mounts, directory } = spec
-  if (permission === undefined) return hostIsRestricted() ? {} : { execArgv: [] }
   const code = [directory, ...mounts.map(({ entry }) => path.dirname(entry))]
   // Each path once: Node 20.19 aborts the process where it is told one twice.
   const readable = new Set([

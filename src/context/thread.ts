@@ -5,14 +5,17 @@ import { TenantryError } from '../errors.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
 import { cpuTime } from './cpu-time.ts'
+import { environmentOf } from './environment.ts'
 import { Handover } from './handover.ts'
 import { LiveContext } from './live-context.ts'
 import { readLines } from './output.ts'
 import { execArgvOf } from './permission.ts'
+import { Spare } from './spare.ts'
 import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import type { BootRequest, FrontAddress } from '../wire/boot-request.ts'
 import type { ContextSpec, OfferedConnection } from './context.ts'
+import type { SpareSettings } from './spare.ts'
 import type { Vessel, VesselListener } from './vessel.ts'
 
 /**
@@ -28,13 +31,18 @@ export function startThread(spec: ContextSpec, clock: Clock, nice = 0): LiveCont
   return new LiveContext(spec, clock, (listener) => new LocalThread(spec, nice, listener))
 }
 
+/** A thread of this process that waits for a tenant. */
+export function startSpare(settings: SpareSettings, nice = 0): Spare {
+  return new Spare(settings, (listener) => new LocalThread(undefined, nice, listener))
+}
+
 /** A thread beside the front, with a message port for its relay. */
 class LocalThread implements Vessel {
   readonly carrier: PortCarrier
   readonly scoreboard: Scoreboard
   readonly #thread: Thread
 
-  constructor(spec: ContextSpec, nice: number, listener: VesselListener) {
+  constructor(spec: ContextSpec | undefined, nice: number, listener: VesselListener) {
     const { port1, port2 } = new MessageChannel()
     this.#thread = new Thread(spec, nice, port2, {
       onLine: (stream, line) => listener.onLine(stream, line),
@@ -56,6 +64,10 @@ class LocalThread implements Vessel {
 
   handOver(connection: OfferedConnection): boolean {
     return this.#thread.handover.give(connection)
+  }
+
+  ref(): void {
+    this.carrier.ref()
   }
 
   unref(): void {
@@ -85,8 +97,8 @@ export class Thread {
   readonly #thread: Worker
   #crash: Error | undefined
 
-  /** `link`: its end of the relay, or where the front listens for it. */
-  constructor(spec: ContextSpec, nice: number, link: MessagePort | FrontAddress, listener: ThreadListener) {
+  /** `spec`: undefined for one that waits for a tenant. `link`: its end of the relay, or where the front listens for it. */
+  constructor(spec: ContextSpec | undefined, nice: number, link: MessagePort | FrontAddress, listener: ThreadListener) {
     this.#listener = listener
     this.#pool = openPool(spec)
     const worker = this.#pool.threads[0] as unknown as PooledWorker
@@ -136,7 +148,7 @@ interface PooledWorker {
   removeListener(event: string, listener: () => void): unknown
 }
 
-function openPool(spec: ContextSpec): Tinypool {
+function openPool(spec: ContextSpec | undefined): Tinypool {
   try {
     return new Tinypool({
       filename: BOOT,
@@ -144,16 +156,14 @@ function openPool(spec: ContextSpec): Tinypool {
       maxThreads: 1,
       // Atomics would freeze the thread's timers between tasks, and there is only one task.
       useAtomics: false,
-      env: {
-        ...spec.env,
-        TENANTRY_APPLICATION_GROUP: spec.label,
-        TENANTRY_PROCESS_GROUP: spec.processGroup,
-      },
+      env: spec === undefined ? {} : environmentOf(spec),
       ...execArgvOf(spec),
       resourceLimits: { maxOldGenerationSizeMb: FAR_HEAP_LIMIT_MB },
     })
   } catch (cause) {
-    const message = `No thread could be started for '${spec.label}': ${cause instanceof Error ? cause.message : String(cause)}`
-    throw new TenantryError('ERR_START_FAILED', message, { label: spec.label, cause })
+    const label = spec?.label
+    const whose = label === undefined ? 'to be spare' : `for '${label}'`
+    const message = `No thread could be started ${whose}: ${cause instanceof Error ? cause.message : String(cause)}`
+    throw new TenantryError('ERR_START_FAILED', message, { label, cause })
   }
 }

@@ -11,6 +11,8 @@ export interface Vessel {
   cpuTime(): number
   /** As `Context.handOver`. */
   handOver(connection: OfferedConnection): boolean
+  /** It holds the front's process, as it does from its start. */
+  ref(): void
   /** From now on it does not hold the front's process. */
   unref(): void
   /** Ends it, whatever it does; `onExit` follows, unless nothing can end it. Idempotent, never throws. */

@@ -35,7 +35,7 @@ export class DaemonHost {
       case Control.START:
         this.#start(
           message[1] as number,
-          message[2] as ContextSpec,
+          message[2] as ContextSpec | undefined,
           message[3] as FrontAddress,
           message[4] as number,
           message[5] === true,
@@ -49,9 +49,9 @@ export class DaemonHost {
     }
   }
 
-  #start(id: number, spec: ContextSpec, address: FrontAddress, nice: number, onMain: boolean): void {
+  #start(id: number, spec: ContextSpec | undefined, address: FrontAddress, nice: number, onMain: boolean): void {
     try {
-      const running = onMain
+      const running = onMain && spec !== undefined
         ? runHere(spec, address, () => this.#release(), (error) => this.#exited(id, null, error))
         : new Thread(spec, nice, address, {
             onLine: (stream, line) => {

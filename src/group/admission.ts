@@ -169,6 +169,12 @@ export function mayStartNow(census: Census, limits: AdmissionLimits): boolean {
   return census.contexts < limits.maxContexts && (limits.maxStarting === 0 || census.starting < limits.maxStarting)
 }
 
+/** Whether one more spare context may start beside `threads` of them: only where nothing else starts or is to start. */
+export function mayKeepSpare(census: Census, threads: number, limits: AdmissionLimits): boolean {
+  if (census.draining || census.strained || census.zombies > limits.maxZombies) return false
+  return census.starting === 0 && census.pending === 0 && census.contexts + threads < limits.maxContexts
+}
+
 function refuse(code: ErrorCode, message: string, retryAfter: number): Refusal {
   return { do: 'refuse', code, message, retryAfter }
 }

@@ -1,7 +1,7 @@
 import { TenantryError } from '../errors.ts'
 import { backOff } from './backoff.ts'
 import { Groups } from './groups.ts'
-import type { Context, ContextSpec } from '../context/context.ts'
+import type { Context, ContextSpec, SpareContext } from '../context/context.ts'
 import type { Daemon, DaemonEnd } from '../context/daemon.ts'
 import type { EndReason } from '../events.ts'
 import type { GroupsOptions } from './groups-options.ts'
@@ -15,9 +15,10 @@ const FAILURES: ReadonlySet<EndReason> = new Set(['crash', 'exit', 'startup', 'p
 
 /** What a slot needs of the house. */
 export interface SlotHost {
-  readonly groups: Omit<GroupsOptions, 'createContext' | 'mayStart'>
+  readonly groups: Omit<GroupsOptions, 'createContext' | 'createSpare' | 'mayStart'>
   openDaemon(): Daemon
   startIn(daemon: Daemon, spec: ContextSpec): Context
+  startSpareIn(daemon: Daemon): SpareContext
 }
 
 /**
@@ -51,6 +52,8 @@ export class DaemonSlot {
     this.groups = new Groups({
       ...host.groups,
       createContext: (spec) => host.startIn(this.#living(), spec),
+      // No daemon is started for a spare one.
+      createSpare: () => (this.#daemon?.state === 'serving' ? host.startSpareIn(this.#daemon) : undefined),
       mayStart: () => !this.#isDown,
     })
   }
@@ -68,6 +71,7 @@ export class DaemonSlot {
   /** Starts the daemon ahead of its first context; rejects when it cannot be had. */
   async start(): Promise<void> {
     await this.#living().ready
+    this.groups.start()
   }
 
   /** Has the group of this target started before anybody asks for it. */

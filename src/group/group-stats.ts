@@ -47,6 +47,10 @@ export interface GroupsStats {
   readonly births: number
   /** Of the starts, those that began before a request was complete, on the evidence that one was coming. */
   readonly warmed: number
+  /** Contexts that have booted without a tenant, and wait for one. */
+  readonly spares: number
+  /** Of the starts, those that began from a spare context. */
+  readonly fromSpares: number
   /** Contexts that ended, by why: every end, of those that crashed too. */
   readonly ends: Readonly<Partial<Record<EndReason, number>>>
   /** Groups that were made to leave the table, by why. */

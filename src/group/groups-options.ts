@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { CreateContext } from '../context/context.ts'
+import type { CreateContext, CreateSpare } from '../context/context.ts'
 import type { AdmissionLimits } from './admission.ts'
 
 /** What the groups of one process are held to, and what makes their contexts. */
@@ -13,6 +13,9 @@ export interface GroupsOptions extends AdmissionLimits {
   /** Milliseconds. */
   readonly drainTimeout: number
   readonly createContext: CreateContext
+  /** Contexts that are kept started without a tenant; default none. */
+  readonly spares?: number
+  readonly createSpare?: CreateSpare
   /** Births wait while it says no; `resume()` looks again. Default: they never do. */
   readonly mayStart?: () => boolean
   readonly clock: Clock

@@ -4,8 +4,9 @@ import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { EndReason } from '../events.ts'
-import { decide, mayStartNow, placesLeft, refuseUnwell } from './admission.ts'
+import { decide, placesLeft, refuseUnwell } from './admission.ts'
 import type { Refusal, VictimScope } from './admission.ts'
+import { Births } from './births.ts'
 import { Group } from './group.ts'
 import type { GroupHost } from './group-host.ts'
 import { countContexts, countGroups, unreadyReasons } from './group-stats.ts'
@@ -29,8 +30,7 @@ export class Groups {
   readonly #drainTimeout: number
   readonly #registry: Registry<Group>
   readonly #count: Headcount
-  /** Births that wait for a place, in their order. */
-  readonly #pending = new Set<Group>()
+  readonly #births: Births
   /** Groups that left the table and drain, or replace another and start. */
   readonly #outside = new Set<Group>()
   /** By key, the latest of each group. */
@@ -38,7 +38,6 @@ export class Groups {
   readonly #evictions: Partial<Record<EndReason, number>> = {}
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
   readonly #supervisor: Supervisor
-  #pumping = false
   /** Starts that began on evidence. */
   #warmed = 0
 
@@ -50,16 +49,20 @@ export class Groups {
     this.#registry = new Registry(options.maxGroups)
     this.#supervisor = new Supervisor(clock, () => this.#all(), () => {
       const buried = this.#count.bury()
-      if (this.#count.passSlowStarts(clock.now()) || buried) this.#pump()
+      if (this.#count.passSlowStarts(clock.now()) || buried) this.#births.pump()
       this.#watchMemory(clock.now())
+      this.#births.spares.refill()
     })
-    this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#pending.size)
+    this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#births.pending)
+    this.#births = new Births(options, this.#count)
     this.#host = {
-      clock, random, createContext, queueTimeout, drainTimeout,
+      clock, random, queueTimeout, drainTimeout,
+      createContext: (spec) => this.#births.spares.take(spec) ?? createContext(spec),
       onBorn: (context) => this.#count.born(context, clock.now()),
       onReady: (context) => {
         this.#count.ready(context)
-        this.#pump()
+        this.#births.pump()
+        this.#births.spares.refill()
       },
       onEnding: (context) => this.#count.end(context),
       onEnded: (context, end) => this.#onEnded(context, end),
@@ -67,9 +70,7 @@ export class Groups {
       onClosed: (group) => this.#onClosed(group),
       onBereft: (group) => this.#onBereft(group),
       onQueueTimeout: () => this.#countRefusal('ERR_QUEUE_TIMEOUT'),
-      onAbandoned: (group) => {
-        if (this.#pending.has(group)) this.#abandon(group)
-      },
+      onAbandoned: (group) => this.#births.abandon(group),
     }
   }
 
@@ -142,14 +143,20 @@ export class Groups {
     return groups.length > 0
   }
 
+  /** Keeps spare contexts from now on, and not only after its first start. */
+  start(): void {
+    this.#births.spares.refill()
+  }
+
   /** Births that waited for `mayStart` may happen now. */
   resume(): void {
-    this.#pump()
+    this.#births.pump()
   }
 
   /** No request is admitted any more; every group finishes what it has and ends. */
   drain(): void {
     this.#count.draining = true
+    this.#births.spares.stop()
     for (const group of this.#all()) group.retire('shutdown')
   }
 
@@ -161,6 +168,7 @@ export class Groups {
       this.#terminateAll(new TenantryError('ERR_CONTEXT_EXITED', `The server closed; drained for ${deadline} ms`))
     })
     const ends = await Promise.all(contexts.map((context) => context.ended))
+    await this.#births.spares.ended()
     stop()
     this.#supervisor.stop()
     return { ended: ends.length, terminated: ends.filter(({ terminated }) => terminated).length, zombies: this.#count.zombies }
@@ -188,9 +196,11 @@ export class Groups {
       draining: this.#count.draining,
       zombies: this.#count.zombies,
       zombieContexts: this.#count.zombieContexts,
-      pending: this.#pending.size,
+      pending: this.#births.pending,
       births: this.#count.births,
       warmed: this.#warmed,
+      spares: this.#births.spares.waiting,
+      fromSpares: this.#births.spares.taken,
       ends: { ...this.#count.ends },
       evictions: { ...this.#evictions },
       refusals: { ...this.#refusals },
@@ -212,35 +222,14 @@ export class Groups {
     if (failed === undefined) this.#registry.add(group, now)
     else failed.restart()
     const lease = group.wait(who)
-    this.#enqueue(group, now)
+    this.#enqueue(group)
     return lease
   }
 
-  /** A birth that admission granted: it happens now, or when there is a place. */
-  #enqueue(group: Group, now: number): void {
-    this.#count.payStart(now)
+  /** A birth that admission granted. */
+  #enqueue(group: Group): void {
     if (!this.#count.draining) this.#supervisor.start()
-    this.#pending.add(group)
-    if (!group.wanted) this.#abandon(group)
-    this.#pump()
-  }
-
-  #abandon(group: Group): void {
-    this.#pending.delete(group)
-    group.abandon()
-  }
-
-  /** Starts what waits for a place, as far as there are places. */
-  #pump(): void {
-    // A start that fails at once comes back here.
-    if (this.#pumping) return
-    this.#pumping = true
-    for (const group of this.#pending) {
-      if (!mayStartNow(this.#count, this.#limits) || this.#limits.mayStart?.() === false) break
-      this.#pending.delete(group)
-      group.launch()
-    }
-    this.#pumping = false
+    this.#births.add(group)
   }
 
   /** Evicts the idle group that is worth least; false when all in the scope are busy. */
@@ -254,7 +243,7 @@ export class Groups {
   #watchMemory(now: number): void {
     const { maxMemory, residentMemory = () => process.memoryUsage.rss() } = this.#limits
     this.#count.strained = maxMemory > 0 && residentMemory() > maxMemory
-    if (!this.#count.strained || this.#count.ending > 0) return
+    if (!this.#count.strained || this.#count.ending > 0 || this.#births.spares.giveUp('pressure')) return
     const idle = [...this.#registry.values()].filter((group) => group.idle && group.holdsContext)
     const oldest = idle.toSorted((a, b) => b.unusedFor(now) - a.unusedFor(now))[0]
     oldest?.retire('pressure')
@@ -306,7 +295,7 @@ export class Groups {
         }
       })
       this.#outside.add(group)
-      this.#enqueue(group, this.#clock.now())
+      this.#enqueue(group)
     })
   }
 
@@ -329,7 +318,7 @@ export class Groups {
     const decision = decide({ census: this.#count, group, exact, patternGroups: 0 }, this.#limits, now)
     if (decision.do === 'create' || (decision.do === 'evict' && this.#makeRoom(decision.victim, group.target))) {
       group.restart()
-      this.#enqueue(group, now)
+      this.#enqueue(group)
       return
     }
     const refusal = decision.do === 'evict' ? decision.otherwise : decision
@@ -341,11 +330,11 @@ export class Groups {
 
   #onEnded(context: Context, end: ContextEnd): void {
     this.#count.ended(context, end)
-    this.#pump()
+    this.#births.pump()
   }
 
   #onRetire(group: Group, reason: EndReason, inUse: boolean): void {
-    this.#pending.delete(group)
+    this.#births.remove(group)
     const wasInTable = this.#registry.remove(group)
     if (wasInTable) this.#outside.add(group)
     if (!group.holdsContext) return
@@ -371,12 +360,12 @@ export class Groups {
     // Who hears how it went is what keeps a start that nobody waits for.
     const group = new Group(target, this.#host, () => {})
     this.#registry.add(group, now)
-    this.#enqueue(group, now)
+    this.#enqueue(group)
     return true
   }
 
   #onClosed(group: Group): void {
-    this.#pending.delete(group)
+    this.#births.remove(group)
     this.#registry.remove(group)
     this.#outside.delete(group)
   }

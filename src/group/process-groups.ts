@@ -17,8 +17,10 @@ export class ProcessGroups {
     this.#daemons = daemons
   }
 
-  /** Starts the daemons that are to be there ahead of the first request. */
+  /** Starts what is to be there ahead of the first request: daemons, and spare contexts. */
   start(): void {
+    // Beside daemons, this process may never have a context of its own: the first one shows it.
+    if (this.#daemons.size === 0) this.#own.start()
     for (const group of this.#daemons.values()) group.start()
   }
 

@@ -18,6 +18,8 @@ export async function loadApplications(request: LoadRequest, lifecycle: Lifecycl
     listening.push(server)
     wake?.()
   })
+  // Nothing of the tenant has run yet, and there was nothing in it.
+  if (request.environment !== undefined) Object.assign(process.env, request.environment)
   standIn(request.directory)
   for (const id of request.preload) await importFrom(id, request.directory)
 

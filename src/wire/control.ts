@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 export const Control = {
   /** front → daemon: [SETUP, settings] once, first. */
   SETUP: 1,
-  /** front → daemon: [START, context, spec, address, nice, on the main thread] */
+  /** front → daemon: [START, context, spec, address, nice, on the main thread] without a spec: one that waits for LOAD. */
   START: 2,
   /** front → daemon: [END, context] end its thread, whatever it does. */
   END: 3,

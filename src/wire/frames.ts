@@ -155,6 +155,8 @@ export interface LoadRequest {
   readonly preload: readonly string[]
   readonly directory: string
   readonly label: string
+  /** The whole of it, for a thread that was started without; undefined: it has its own. */
+  readonly environment?: Readonly<Record<string, string>> | undefined
 }
 
 /** An error as it crosses: a cloned Error would lose its class and its code. */

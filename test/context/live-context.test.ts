@@ -22,6 +22,7 @@ class EmptyVessel implements Vessel {
   }
   cpuTime(): number { return 0 }
   handOver(): boolean { return false }
+  ref(): void {}
   unref(): void {}
   end(): void { this.ends++ }
 

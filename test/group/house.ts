@@ -2,10 +2,11 @@ import { Groups } from '../../src/group/groups.ts'
 import type { GroupsOptions } from '../../src/group/groups-options.ts'
 import type { GroupTarget, Lease } from '../../src/group/lease.ts'
 import type { GroupLimits, ResolvedTenant } from '../../src/group/tenant.ts'
-import type { ContextLimits } from '../../src/context/context.ts'
+import type { ContextLimits, ContextSpec } from '../../src/context/context.ts'
 import type { Label } from '../../src/label/request-facts.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { FakeContext } from './fake-context.ts'
+import { FakeSpare } from './fake-spare.ts'
 
 const label: Label = Object.assign(() => ({ key: 'x', shown: 'x' }), { kind: 'literal', perMount: false } as const)
 
@@ -20,13 +21,14 @@ export interface TargetOptions {
   readonly contextLimits?: Partial<ContextLimits>
   readonly groupLimits?: Partial<GroupLimits>
   readonly revision?: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export function targetOf(host: string, options: TargetOptions = {}): GroupTarget {
-  const { pattern = host, contextLimits, groupLimits, revision = '1' } = options
+  const { pattern = host, contextLimits, groupLimits, revision = '1', env = {} } = options
   const mounts = [{ path: '', entry: `/apps/${host}.js` }]
   const tenant: ResolvedTenant = {
-    mounts, kind: 'auto', applicationGroup: label, processGroup: label, env: {}, preload: [], permission: undefined,
+    mounts, kind: 'auto', applicationGroup: label, processGroup: label, env, preload: [], permission: undefined,
     directory: '/apps', identity: host, revision, tls: undefined,
     contextLimits: { ...OFF, ...contextLimits },
     groupLimits: { ...GROUP_LIMITS, ...groupLimits },
@@ -38,6 +40,7 @@ export function targetOf(host: string, options: TargetOptions = {}): GroupTarget
 export class House {
   readonly clock = new FakeClock()
   readonly contexts: FakeContext[] = []
+  readonly spares: FakeSpare[] = []
   readonly groups: Groups
   /** Thrown by the next creation. */
   refusal: Error | undefined
@@ -50,12 +53,27 @@ export class House {
       random: () => 0.5,
       createContext: (spec) => {
         if (this.refusal !== undefined) throw this.refusal
-        const context = new FakeContext(spec, this.contexts.length + 1, this.clock.now())
-        this.contexts.push(context)
-        return context
+        return this.#context(spec)
+      },
+      createSpare: () => {
+        if (this.refusal !== undefined) throw this.refusal
+        const spare = new FakeSpare((spec) => this.#context(spec))
+        this.spares.push(spare)
+        return spare
       },
       ...options,
     })
+  }
+
+  #context(spec: ContextSpec): FakeContext {
+    const context = new FakeContext(spec, this.contexts.length + 1, this.clock.now())
+    this.contexts.push(context)
+    return context
+  }
+
+  /** Spares that hold a thread. */
+  get spareThreads(): FakeSpare[] {
+    return this.spares.filter(({ gone }) => !gone)
   }
 
   /** The latest context. */

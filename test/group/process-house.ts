@@ -2,6 +2,8 @@ import { TenantryError } from '../../src/errors.ts'
 import { ProcessGroup } from '../../src/group/process-group.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { FakeContext } from './fake-context.ts'
+import { FakeSpare } from './fake-spare.ts'
+import type { ContextSpec } from '../../src/context/context.ts'
 import type { Daemon, DaemonEnd, DaemonState } from '../../src/context/daemon.ts'
 import type { EndReason } from '../../src/events.ts'
 import type { GroupTarget, Lease } from '../../src/group/lease.ts'
@@ -11,6 +13,7 @@ import type { ProcessGroupLimits } from '../../src/group/process-group.ts'
 export class FakeDaemon {
   readonly pid: number
   readonly contexts: FakeContext[] = []
+  readonly spares: FakeSpare[] = []
   readonly ready: Promise<void>
   readonly ended: Promise<DaemonEnd>
   state: DaemonState = 'starting'
@@ -58,6 +61,7 @@ export class FakeDaemon {
     const error = new TenantryError('ERR_DAEMON_EXITED', 'it died')
     this.#rejectReady(error)
     for (const context of this.contexts) context.exit(error)
+    for (const spare of this.spares) spare.exit()
     this.#resolveEnded({ reason, exitCode, signal: null })
   }
 }
@@ -67,6 +71,7 @@ const NO_LIMITS: ProcessGroupLimits = { processes: 1, maxRequests: 0, idleTimeou
 export interface ProcessHouseOptions extends Partial<ProcessGroupLimits> {
   readonly startAhead?: boolean
   readonly maxZombies?: number
+  readonly spares?: number
 }
 
 /** A process group with fake daemons under a fake clock. */
@@ -80,21 +85,28 @@ export class ProcessHouse {
   refusal: Error | undefined
   #contexts = 0
 
-  constructor({ startAhead = false, maxZombies = 100, ...limits }: ProcessHouseOptions = {}) {
+  constructor({ startAhead = false, maxZombies = 100, spares = 0, ...limits }: ProcessHouseOptions = {}) {
     this.group = new ProcessGroup({
       name: 'pool', startAhead, limits: { ...NO_LIMITS, ...limits },
       groups: {
-        maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0, maxZombies, maxMemory: 0,
+        maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0, maxZombies, maxMemory: 0, spares,
         queueTimeout: 10_000, drainTimeout: 5000, clock: this.clock, random: () => 0,
       },
-      openDaemon: () => this.#openDaemon() as unknown as Daemon,
-      startIn: (daemon, spec) => {
-        const context = new FakeContext(spec, ++this.#contexts, this.clock.now())
-        ;(daemon as unknown as FakeDaemon).contexts.push(context)
-        if (this.eager) setImmediate(() => context.becomeReady())
-        return context
+      startSpareIn: (daemon) => {
+        const spare = new FakeSpare((spec) => this.#startIn(daemon as unknown as FakeDaemon, spec))
+        ;(daemon as unknown as FakeDaemon).spares.push(spare)
+        return spare
       },
+      openDaemon: () => this.#openDaemon() as unknown as Daemon,
+      startIn: (daemon, spec) => this.#startIn(daemon as unknown as FakeDaemon, spec),
     })
+  }
+
+  #startIn(daemon: FakeDaemon, spec: ContextSpec): FakeContext {
+    const context = new FakeContext(spec, ++this.#contexts, this.clock.now())
+    daemon.contexts.push(context)
+    if (this.eager) setImmediate(() => context.becomeReady())
+    return context
   }
 
   #openDaemon(): FakeDaemon {

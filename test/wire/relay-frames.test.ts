@@ -181,7 +181,7 @@ test('a context that speaks another version of the protocol is refused', async (
 
 test('hello, load, ready, failed and drain arrive as they were sent', async (t) => {
   const ends = connectEnds(t)
-  const request = { mounts: [{ path: '', entry: '/a.mjs' }], kind: 'auto' as const, preload: [], directory: '/', label: 'a' }
+  const request = { mounts: [{ path: '', entry: '/a.mjs' }], kind: 'auto' as const, preload: [], directory: '/', label: 'a', environment: { A: '1' } }
   ends.tenant.hello()
   ends.tenant.ready(['node', 'fetch'])
   ends.tenant.failed({ name: 'TypeError', message: 'm', code: 'E', stack: undefined })
