@@ -11,7 +11,7 @@ function ratios(row, figure, title = /(?:)/) {
 function times(row, ...peers) {
   return ({ tables }) => tables.flatMap(({ rows }) => {
     const requests = (name) => rows.find(({ names }) => names[0] === name)?.values?.requests?.median
-    return peers.map((peer) => requests(peer) === undefined ? undefined : requests(row) / requests(peer))
+    return peers.map((peer) => requests(row) === undefined || requests(peer) === undefined ? undefined : requests(row) / requests(peer))
   })
 }
 

@@ -83,4 +83,13 @@ export const requestCases = {
     loads: [down(1, 8), down(100, 1)],
     columns: ['megabytes', 'cpu', 'memory', 'coldMemory'],
   }),
+  peers: loadCase({
+    about: 'Hello world behind what others use for many applications in one server.',
+    contenders: [
+      'bare', 'handoff', 'relay', 'watt', 'watt-entry', 'thread-interceptor', 'piscina', 'http-proxy', 'undici-proxy', 'workerd',
+      'workerd-router', 'mod-wsgi-embedded', 'mod-wsgi-daemon',
+    ],
+    loads: [hello(32)],
+    columns: COLUMNS,
+  }),
 }

@@ -1,0 +1,7 @@
+// An application in a process of its own, for the proxies: child.mjs ENTRY prints its port.
+import { createServer } from 'node:http'
+
+const { default: app } = await import(process.argv[2])
+const server = createServer(app)
+server.listen(0, '127.0.0.1', () => process.send(server.address().port))
+process.on('disconnect', () => process.exit())
