@@ -31,14 +31,14 @@ export function spawnDaemon(command: DaemonCommand): ChildProcess {
   throw new Error('the process is at its limit of descriptors')
 }
 
-/** File, arguments and options for `spawn`. Descriptor 3 is the control socket. */
+/** File, arguments and options for `spawn`. Descriptor 3 is the control socket, 4 the way of connections. */
 function spawnArguments(command: DaemonCommand): [file: string, args: string[], options: SpawnOptions] {
   const { uid, gid, env, execArgv, permission, workingDirectory } = command
   const args = [...execArgv, ...permissionArguments(permission), MAIN]
   const options: SpawnOptions = {
     cwd: workingDirectory,
     env: { ...env },
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     // A Ctrl-C in the front's terminal is the front's: it drains its daemons itself.
     detached: process.platform !== 'win32',
     windowsHide: true,

@@ -1,7 +1,9 @@
 import type { Clock } from '../clock.ts'
 import { SocketCarrier } from '../wire/socket-carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
+import { MOST_UNDER_WAY } from './handover.ts'
 import type { FrontAddress } from '../wire/boot-request.ts'
+import type { OfferedConnection } from './context.ts'
 import type { Door } from './door.ts'
 import type { Vessel, VesselListener } from './vessel.ts'
 
@@ -15,6 +17,8 @@ const LAST_WORDS = 1000
 export interface VesselKeeper {
   readonly clock: Clock
   readonly door: Door
+  /** As `Context.handOver`. */
+  handOver(connection: OfferedConnection): boolean
   /** Its context is to end. */
   end(): void
   /** Its relay broke off, though nothing says that its context has ended. */
@@ -31,6 +35,8 @@ export class DaemonVessel implements Vessel {
   readonly listener: VesselListener
   readonly #keeper: VesselKeeper
   #cpu = 0
+  /** Connections that it was given and has not opened yet. */
+  #underWay = 0
   /** How it ended, once its daemon has said so. */
   #exit: { readonly code: number | null; readonly crash: Error | undefined } | undefined
   #over = false
@@ -52,8 +58,10 @@ export class DaemonVessel implements Vessel {
     return this.#cpu
   }
 
-  handOver(): boolean {
-    return false
+  handOver(connection: OfferedConnection): boolean {
+    if (this.isMain || this.#underWay >= MOST_UNDER_WAY || !this.#keeper.handOver(connection)) return false
+    this.#underWay++
+    return true
   }
 
   ref(): void {
@@ -72,6 +80,11 @@ export class DaemonVessel implements Vessel {
   beat(cpu: number, cells: unknown): boolean {
     this.#cpu = cpu
     return this.scoreboard.fill(cells)
+  }
+
+  /** So many connections it has opened. */
+  taken(count: number): void {
+    this.#underWay = Math.max(0, this.#underWay - count)
   }
 
   /** Its daemon says that it is gone; what it sent before may still lie in the socket. */

@@ -4,6 +4,7 @@ import { StateMachine } from '../state.ts'
 import { Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
 import { readErrorRecord, restoreError } from '../wire/error-record.ts'
 import { spawnDaemon } from './daemon-command.ts'
+import { DaemonLane } from './daemon-lane.ts'
 import { DaemonVessel } from './daemon-vessel.ts'
 import { MAX_LINE, splitLines } from './output.ts'
 import { usageOf } from './process-usage.ts'
@@ -88,6 +89,7 @@ export class Daemon {
   #read: number[] = []
   #lines = 0
   readonly #link: ControlLink
+  readonly #lane: DaemonLane
   readonly #vessels = new Map<number, DaemonVessel>()
   /** That of the application on its main thread: one in its life. */
   #main: DaemonVessel | undefined
@@ -122,7 +124,7 @@ export class Daemon {
       if (this.pid === undefined) this.#onGone(null, null, error)
     })
     this.#child.once('exit', (code, signal) => this.#onGone(code, signal, undefined))
-    const [stdout, stderr, control] = (this.#streams = this.#child.stdio.slice(1) as [Socket, Socket, Socket])
+    const [stdout, stderr, control] = (this.#streams = this.#child.stdio.slice(1, 4) as [Socket, Socket, Socket])
     splitLines(stdout, (line) => this.#onLine('stdout', line))
     splitLines(stderr, (line) => this.#onLine('stderr', line))
     this.#link = new ControlLink(control, (message) => this.#onMessage(message), () => {
@@ -130,6 +132,7 @@ export class Daemon {
       clock.after(LAST_WORDS, () => this.kill('protocol'))
     })
     this.#link.post([Control.SETUP, { name: processGroup, umask: command.umask }])
+    this.#lane = new DaemonLane(this.#child.stdio[4] as Socket, this.#link)
     this.#streams.forEach((stream, index) => {
       stream.on('data', (chunk: Buffer) => this.#countRead(stream, index, chunk.byteLength))
       stream.unref()
@@ -167,6 +170,7 @@ export class Daemon {
     const isMain = spec !== undefined && isOnMain(spec)
     const vessel = new DaemonVessel(listener, isMain, {
       clock, door,
+      handOver: (connection) => this.#lane.send(id, connection),
       // The application on its main thread ends only with the process.
       end: () => (isMain ? this.end('admin') : this.#link.post([Control.END, id])),
       lost: () => this.#onLost(id, isMain),
@@ -243,6 +247,13 @@ export class Daemon {
       }
       case Control.BEAT:
         return this.#onBeat(first, second, third)
+      case Control.TAKES:
+        this.#lane.open()
+        return true
+      case Control.TAKEN:
+        if (!isAmount(second)) return false
+        this.#vessels.get(first as number)?.taken(second)
+        return true
       default:
         return false
     }
@@ -299,6 +310,7 @@ export class Daemon {
     this.#ending ??= { reason }
     this.#end = { exitCode, signal, error }
     this.#link.close()
+    this.#lane.close()
     // What it started may hold the other ends for ever.
     this.#settings.clock.after(LAST_WORDS, () => this.#streams.forEach((stream) => stream.destroy()))
     const how = error?.message ?? (signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`)

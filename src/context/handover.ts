@@ -10,7 +10,7 @@ import type { OfferedConnection } from './context.ts'
  * Connections that a context has not opened yet. One that spins takes none: what comes then is the relay's, which counts
  * who waits. As many as come in one burst while it starts to serve.
  */
-const MOST_UNDER_WAY = 1024
+export const MOST_UNDER_WAY = 1024
 
 /**
  * The main thread's end of a context's handover port, in the front and in a daemon. It knows whose each number is: its
@@ -18,6 +18,8 @@ const MOST_UNDER_WAY = 1024
  */
 export class Handover {
   readonly #port: MessagePort
+  /** Called for each that the context has opened. */
+  onTaken: (() => void) | undefined
   /** Posted and not known to be opened: the number, and which socket it named then. */
   readonly #underWay = new Map<number, { readonly fd: number; readonly inode: bigint }>()
   #nextId = 1
@@ -26,7 +28,9 @@ export class Handover {
 
   constructor(port: MessagePort) {
     this.#port = port
-    port.on('message', (id) => this.#underWay.delete(id as number))
+    port.on('message', (id) => {
+      if (this.#underWay.delete(id as number)) this.onTaken?.()
+    })
     // The context gave its end up, and lives: what it has opened of what is under way is known when it has ended.
     port.once('close', () => { this.#isDeaf = true })
     port.unref()
@@ -50,8 +54,7 @@ export class Handover {
   /** The same with a duplicate of the connection's own descriptor. True: the connection has left; the client sees nothing of it. */
   give({ socket, first, hosts }: OfferedConnection): boolean {
     const own = descriptorOf(socket)
-    // Bytes in the socket's own buffers would stay behind.
-    if (own === undefined || socket.readableLength > 0 || socket.writableLength > 0) return false
+    if (own === undefined || !isAtRest(socket)) return false
     const fd = openDescriptors()?.duplicate(own)
     if (fd === undefined) return false
     if (!this.post(fd, first, hosts)) {
@@ -77,6 +80,11 @@ export class Handover {
     for (const { fd, inode } of this.#underWay.values()) if (inode === inodeOf(fd)) closeSync(fd)
     this.#underWay.clear()
   }
+}
+
+/** Nothing lies in its own buffers, which would stay behind. */
+export function isAtRest(socket: Socket): boolean {
+  return socket.readableLength === 0 && socket.writableLength === 0
 }
 
 /** The number of a connection in this process; undefined once it is closed. Node has no documented way to it. */

@@ -1,16 +1,21 @@
+import { closeSync } from 'node:fs'
 import { Thread } from '../context/thread.ts'
 import { recordOf } from '../wire/error-record.ts'
 import { BEAT_INTERVAL, Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
+import { Lane } from './lane.ts'
 import { runHere } from './main-context.ts'
 import type { Socket } from 'node:net'
 import type { ContextSpec } from '../context/context.ts'
+import type { Handover } from '../context/handover.ts'
 import type { FrontAddress } from '../wire/boot-request.ts'
 import type { Board, DaemonSetup } from '../wire/control.ts'
 
 /** What the host knows of a context: its numbers, and how to end it. */
 interface Running {
   readonly scoreboard: Scoreboard
+  /** Not on the main thread. */
+  readonly handover?: Handover
   cpuTime(): number
   end(): void
 }
@@ -20,6 +25,9 @@ export class DaemonHost {
   readonly #link: ControlLink
   readonly #contexts = new Map<number, Running>()
   readonly #beats: NodeJS.Timeout
+  readonly #lane = new Lane()
+  /** Connections that contexts have opened in this turn of the loop. */
+  readonly #taken = new Map<number, number>()
 
   constructor(socket: Socket) {
     this.#link = new ControlLink(socket, (message) => this.#onMessage(message as readonly unknown[]), () => process.exit())
@@ -41,6 +49,12 @@ export class DaemonHost {
           message[5] === true,
         )
         break
+      case Control.LANE:
+        if (this.#lane.open()) this.#link.post([Control.TAKES])
+        break
+      case Control.TAKE:
+        this.#take(message[1] as number, message[2] as number, message[3] as Uint8Array, message[4] as string[])
+        break
       case Control.END:
         this.#contexts.get(message[1] as number)?.end()
         break
@@ -51,7 +65,7 @@ export class DaemonHost {
 
   #start(id: number, spec: ContextSpec | undefined, address: FrontAddress, nice: number, onMain: boolean): void {
     try {
-      const running = onMain && spec !== undefined
+      const running: Running = onMain && spec !== undefined
         ? runHere(spec, address, () => this.#release(), (error) => this.#exited(id, null, error))
         : new Thread(spec, nice, address, {
             onLine: (stream, line) => {
@@ -60,9 +74,28 @@ export class DaemonHost {
             onExit: (exitCode, crash) => this.#exited(id, exitCode, crash),
           })
       this.#contexts.set(id, running)
+      if (running.handover !== undefined) running.handover.onTaken = () => this.#countTaken(id)
     } catch (error) {
       this.#exited(id, null, error)
     }
+  }
+
+  #take(number: number, context: number, first: Uint8Array, hosts: readonly string[]): void {
+    const fd = this.#lane.take(number)
+    if (fd !== undefined && this.#contexts.get(context)?.handover?.post(fd, first, hosts) === true) return
+    // Its context is gone, or takes none: its client sees the connection end, as that of a process that died.
+    if (fd !== undefined) closeSync(fd)
+    this.#countTaken(context)
+  }
+
+  #countTaken(context: number): void {
+    if (this.#taken.size === 0) setImmediate(() => this.#tellTaken())
+    this.#taken.set(context, (this.#taken.get(context) ?? 0) + 1)
+  }
+
+  #tellTaken(): void {
+    for (const [context, count] of this.#taken) this.#link.post([Control.TAKEN, context, count])
+    this.#taken.clear()
   }
 
   /** Waiting for the front does not keep this process alive any more. */

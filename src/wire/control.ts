@@ -1,4 +1,4 @@
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { encode, MessageReader } from './codec.ts'
 import type { Socket } from 'node:net'
 
@@ -23,6 +23,14 @@ export const Control = {
   EXITED: 7,
   /** daemon → front: [BEAT, resident bytes, CPU milliseconds, boards] every BEAT_INTERVAL. */
   BEAT: 8,
+  /** front → daemon: [LANE] connections may be handed over: can it take them? */
+  LANE: 9,
+  /** daemon → front: [TAKES] it can. */
+  TAKES: 10,
+  /** front → daemon: [TAKE, number, context, first bytes, hosts] a connection is for that context; its descriptor was sent before. */
+  TAKE: 11,
+  /** daemon → front: [TAKEN, context, count] so many more were opened by that context, or closed for it. */
+  TAKEN: 12,
 } as const
 
 export const CONTROL_VERSION = 1
@@ -59,6 +67,11 @@ export class ControlLink {
     return this.#socket.writableLength > MAX_UNREAD
   }
 
+  /** Something waits to be read by the other end. */
+  get isBusy(): boolean {
+    return this.#socket.writableLength > 0
+  }
+
   post(message: unknown[]): void {
     for (const buffer of encode(message)) this.#socket.write(buffer)
   }
@@ -70,4 +83,13 @@ export class ControlLink {
   close(): void {
     this.#socket.destroy()
   }
+}
+
+/** What goes beside a descriptor, by which both ends know that they mean the same connection. */
+export function writeNumber(value: number): Uint8Array {
+  return Uint8Array.from(Buffer.from(value.toString(36)))
+}
+
+export function readNumber(bytes: Uint8Array): number {
+  return Number.parseInt(Buffer.from(bytes).toString('latin1'), 36)
 }

@@ -54,6 +54,8 @@ for (const [what, source] of [
   ['a board that is none', `say(${Control.BEAT}, 1, 1, [7])`],
   ['a line on another stream', `say(${Control.LINE}, 1, 'stdin', 'x')`],
   ['a line without an end', `say(${Control.LINE}, 1, 'stdout', 'x'.repeat(8193))`],
+  ['a count of connections that is none', `say(${Control.TAKEN}, 1, '1')`],
+  ['a count of connections below nothing', `say(${Control.TAKEN}, 1, -1)`],
   ['an exit code that is none', `say(${Control.EXITED}, 1, 'zero')`],
 ] as const) {
   test(`a daemon that writes ${what} is killed for it, and its front goes on`, async (t) => {
