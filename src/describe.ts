@@ -27,6 +27,8 @@ export interface TenantDescription {
   /** The rule: an exact host, `*.domain` or `_default`. */
   readonly pattern: string
   readonly kind: TenantKind
+  /** Contexts of a group, at most. */
+  readonly threads: number
   readonly mounts: readonly MountDescription[]
   readonly limits: ContextLimits & GroupLimits
   /** The tenant's own; null without one, or where it cannot be used, which is a problem. */
@@ -75,8 +77,15 @@ export async function describeDirectory(
     if (isFixed && !Object.hasOwn(options.processGroups, name)) {
       problems.push({ pattern, message: `the process group '${name}' is not declared: every request is a 500; see processGroups` })
     }
+    if (described.threads > 1 && described.mounts.some(isMainThread)) {
+      problems.push({ pattern, message: `threads is ${described.threads}, but %{GLOBAL} in a daemon is its main thread: there is one` })
+    }
   }
   return { options, tenants, problems }
+}
+
+function isMainThread({ applicationGroup, processGroup }: MountDescription): boolean {
+  return applicationGroup === '' && processGroup !== ''
 }
 
 /** What a certificate is, and why clients would not trust it. Never rejects. */
@@ -102,6 +111,7 @@ function describeTenant({ pattern, tenant }: FoundTenant, port: number): Omit<Te
   return {
     pattern,
     kind: tenant.kind,
+    threads: tenant.threads,
     mounts: tenant.mounts.map(({ path, entry }) => ({
       path,
       entry,

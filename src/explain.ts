@@ -41,7 +41,7 @@ export interface Explanation {
   readonly allowedBy: string | null
   /** What the dispatch hook answered, if it did. */
   readonly dispatch: Dispatch | null
-  readonly tenant: (Pick<TenantDescription, 'pattern' | 'kind'> & { readonly directory: string }) | null
+  readonly tenant: (Pick<TenantDescription, 'pattern' | 'kind' | 'threads'> & { readonly directory: string }) | null
   readonly mount: { readonly path: string; readonly entry: string } | null
   readonly applicationGroup: (ExplainedName & { readonly key: string }) | null
   readonly processGroup: ExplainedName | null
@@ -125,7 +125,7 @@ function explainRoute(steps: Steps, { target, mount }: Route): void {
 }
 
 function explainTenant(steps: Steps, { pattern, tenant }: FoundTenant): void {
-  steps.tenant = { pattern, kind: tenant.kind, directory: tenant.directory }
+  steps.tenant = { pattern, kind: tenant.kind, threads: tenant.threads, directory: tenant.directory }
 }
 
 /** As far as it came: whose tenant it would have been. */

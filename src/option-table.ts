@@ -216,7 +216,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     reason: 'bodies are streamed and never held, so the application may decide',
   }),
   bufferLimit: size(() => 32 * 1024 ** 2, '32mb', WINDOW, {
-    doc: 'Bytes of bodies that one group holds in the front, besides 64kb for each request; also of answers that nobody reads.',
+    doc: 'Bytes of bodies that one context holds in the front, besides 64kb for each request; also of answers that nobody reads.',
     reason: '73 bodies at full speed; the others go on more slowly, and of unread answers the oldest is cut',
   }),
   tenantNice: count(0, () => (process.platform === 'linux' ? 5 : 0), '5 on Linux, 0 elsewhere', {

@@ -107,7 +107,7 @@ export interface ResolvedOptions {
   readonly sendTimeout: number
   /** The largest request body. */
   readonly bodyLimit: number
-  /** Bytes of bodies that one group holds in the front, besides 64kb for each request; also of answers that nobody reads. */
+  /** Bytes of bodies that one context holds in the front, besides 64kb for each request; also of answers that nobody reads. */
   readonly bufferLimit: number
   /** How far the threads of tenants stand back for the front: their nice value; Linux only. */
   readonly tenantNice: number

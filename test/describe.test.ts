@@ -17,6 +17,7 @@ function tenant(applicationGroup: LabelSpec, processGroup: LabelSpec = ''): Reso
       { path: '', entry: '/srv/index.mjs' },
     ],
     kind: 'auto',
+    threads: 1,
     env: {},
     preload: [],
     applicationGroup: createLabel(applicationGroup, settings),
@@ -85,4 +86,16 @@ test('a process group that nobody declared is a problem of its tenant, where its
   const { problems } = await describeDirectory(source, resolveOptions({ tenants: 'x', processGroups: { shop: {} } }), 8080)
   assert.deepEqual(problems.map(({ pattern }) => pattern), ['broken.test', 'b.test'])
   assert.match(problems[1]?.message ?? '', /'shpo' is not declared/)
+})
+
+test('threads of a tenant whose context is the main thread of a daemon are a problem', async () => {
+  const source = directory({
+    'a.test': { ...tenant('%{GLOBAL}', 'shop'), threads: 4 },
+    'b.test': { ...tenant('%{GLOBAL}'), threads: 4 },
+    'c.test': { ...tenant('%{HOST}', 'shop'), threads: 4 },
+  })
+  const { tenants, problems } = await describeDirectory(source, resolveOptions({ tenants: 'x', processGroups: { shop: {} } }), 8080)
+  assert.deepEqual(problems.map(({ pattern }) => pattern), ['broken.test', 'a.test'])
+  assert.match(problems[1]?.message ?? '', /threads is 4/)
+  assert.equal(tenants?.[0]?.threads, 4)
 })

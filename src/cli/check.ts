@@ -41,7 +41,7 @@ function asText({ options, tenants }: SourceDescription): string {
   if (tenants === undefined) return `tenants are named by a function; it is asked when a request comes\n${caps}`
   // Without TLS, most have none.
   const certified = tenants.some(({ certificate }) => certificate !== null)
-  const head = ['HOST', 'GROUP', 'PROCESS', 'KIND', 'MOUNT', 'MEMORY', 'IDLE', 'HANDLER', ...(certified ? ['CERTIFICATE'] : []), 'ENTRY']
+  const head = ['HOST', 'GROUP', 'PROCESS', 'KIND', 'THREADS', 'MOUNT', 'MEMORY', 'IDLE', 'HANDLER', ...(certified ? ['CERTIFICATE'] : []), 'ENTRY']
   const rows = tenants.flatMap((tenant) => rowsOf(tenant, certified))
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
@@ -56,7 +56,7 @@ function asText({ options, tenants }: SourceDescription): string {
 }
 
 /** One row for each mount; what is the tenant's stands in the first. */
-function rowsOf({ pattern, kind, mounts, limits, certificate }: TenantDescription, certified: boolean): string[][] {
+function rowsOf({ pattern, kind, threads, mounts, limits, certificate }: TenantDescription, certified: boolean): string[][] {
   return mounts.map(({ path, entry, applicationGroup, processGroup }, index) => {
     const first = (text: string): string => (index === 0 ? text : '')
     return [
@@ -64,6 +64,7 @@ function rowsOf({ pattern, kind, mounts, limits, certificate }: TenantDescriptio
       applicationGroup === '' ? '%{GLOBAL}' : applicationGroup,
       processGroup === '' ? '-' : processGroup,
       first(kind),
+      first(String(threads)),
       path === '' ? '/' : path,
       first(orOff(limits.memoryLimit, formatSize)),
       first(orOff(limits.idleTimeout, formatDuration)),

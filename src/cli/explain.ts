@@ -62,7 +62,7 @@ function asText({ request, ...steps }: Explanation): string {
     ['host', host ?? undefined],
     ['allowed by', allowedBy ?? undefined],
     ['dispatch', dispatch === null ? undefined : JSON.stringify(dispatch)],
-    ['tenant', tenant === null ? undefined : `${tenant.pattern} in ${tenant.directory}, kind ${tenant.kind}`],
+    ['tenant', tenant === null ? undefined : `${tenant.pattern} in ${tenant.directory}, kind ${tenant.kind}, threads ${tenant.threads}`],
     ['mount', mount === null ? undefined : `${mount.path === '' ? '/' : mount.path} is ${mount.entry}`],
     ['group', applicationGroup === null ? undefined : `${named(applicationGroup, '%{GLOBAL}')}; its key: ${applicationGroup.key}`],
     ['process', processGroup === null ? undefined : named(processGroup, 'this one')],

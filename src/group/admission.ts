@@ -175,6 +175,12 @@ export function mayKeepSpare(census: Census, threads: number, limits: AdmissionL
   return census.starting === 0 && census.pending === 0 && census.contexts + threads < limits.maxContexts
 }
 
+/** May a group that serves have one more context? Only where that costs no group its first one. */
+export function mayWiden(census: Census, limits: AdmissionLimits, now: number): boolean {
+  return !census.draining && placesLeft(census, limits) > 0 && mayStartNow(census, limits)
+    && refuseUnwell(census, limits) === undefined && refuseRate(census.rate, limits.maxStarts, false, now) === undefined
+}
+
 function refuse(code: ErrorCode, message: string, retryAfter: number): Refusal {
   return { do: 'refuse', code, message, retryAfter }
 }

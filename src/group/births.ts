@@ -1,4 +1,4 @@
-import { mayKeepSpare, mayStartNow } from './admission.ts'
+import { mayKeepSpare, mayStartNow, mayWiden } from './admission.ts'
 import { specOf } from './context-spec.ts'
 import { Spares } from './spares.ts'
 import type { Clock } from '../clock.ts'
@@ -72,5 +72,14 @@ export class Births {
     if (this.spares.has(specOf(group.target))) return true
     this.spares.giveUp('lru')
     return false
+  }
+
+  /** One more context for a group that serves already: it takes nobody's place, and waits for none. */
+  widen(group: Group): void {
+    const now = this.#clock.now()
+    if (!group.short || !mayWiden(this.#count, this.#limits, now)) return
+    if (this.#limits.mayStart?.() === false || !this.#hasThread(group)) return
+    this.#count.payStart(now)
+    group.launch()
   }
 }

@@ -17,6 +17,10 @@ export interface GroupHost<Group> {
   /** The group leaves the table; what it has in flight goes on. `inUse`: more requests are soon to come. */
   onRetire(group: Group, reason: EndReason, inUse: boolean): void
   onClosed(group: Group): void
+  /** A context left a group that goes on; it drains in this one. */
+  onParted(group: Group): void
+  /** It could do with one more context. */
+  onShort(group: Group): void
   /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
   onBereft(group: Group): void
   /** A request waited for queueTimeout in vain. */

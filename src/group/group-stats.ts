@@ -3,11 +3,24 @@ import type { ErrorCode } from '../errors.ts'
 import type { EndReason } from '../events.ts'
 import type { Group, GroupState } from './group.ts'
 import type { Headcount, ZombieStats } from './headcount.ts'
+import type { Member } from './member.ts'
 import type { Segment } from './policy.ts'
 import type { Registry } from './registry.ts'
 
 /** `draining`: it closes; `zombies`: more than maxZombies; `memory`: over maxMemory. */
 export type UnreadyReason = 'draining' | 'zombies' | 'memory'
+
+/** One context of a group, seen now. */
+export interface GroupContextStats {
+  readonly id: number
+  readonly state: ContextState
+  /** Leases that are out. */
+  readonly inFlight: number
+  /** Requests that it answered. */
+  readonly served: number
+  /** Heap and external memory, bytes. */
+  readonly memory: number
+}
 
 /** One group, seen now. */
 export interface GroupStats {
@@ -18,13 +31,14 @@ export interface GroupStats {
   readonly state: GroupState
   /** Where the eviction policy keeps it; undefined when it left the table and only drains. */
   readonly segment: Segment | undefined
-  readonly contextId: number | undefined
+  /** More than one where the tenant has `threads`. */
+  readonly contexts: readonly GroupContextStats[]
   readonly inFlight: number
   readonly queued: number
   readonly failures: number
-  /** Requests that its context answered. */
+  /** Requests that its contexts answered. */
   readonly served: number
-  /** Heap and external memory of its context, bytes. */
+  /** Heap and external memory of its contexts, bytes. */
   readonly memory: number
 }
 
@@ -100,10 +114,13 @@ function describe(group: Group, registry: Registry<Group>): GroupStats {
   const { target, members, state, inFlight, queued, failures } = group
   const { key, label, processGroup, pattern } = target
   const segment = registry.peek(key) === group ? registry.segment(key) : undefined
-  const context = members[0]?.context
-  const board = context?.scoreboard
-  const memory = board === undefined ? 0 : board.read('heapUsed') + board.read('external')
-  const served = board?.read('served') ?? 0
-  const contextId = context?.id
-  return { key, label, processGroup, pattern, state, segment, contextId, inFlight, queued, failures, served, memory }
+  const contexts = members.map(describeMember)
+  const served = contexts.reduce((sum, context) => sum + context.served, 0)
+  const memory = contexts.reduce((sum, context) => sum + context.memory, 0)
+  return { key, label, processGroup, pattern, state, segment, contexts, inFlight, queued, failures, served, memory }
+}
+
+function describeMember({ context: { id, state, scoreboard }, inFlight }: Member): GroupContextStats {
+  const memory = scoreboard.read('heapUsed') + scoreboard.read('external')
+  return { id, state, inFlight, served: scoreboard.read('served'), memory }
 }

@@ -6,13 +6,14 @@ import type { EndReason } from '../events.ts'
 import { StateMachine } from '../state.ts'
 import type { Transitions } from '../state.ts'
 import type { GroupView } from './admission.ts'
-import { backOff } from './backoff.ts'
+import { Failures } from './backoff.ts'
 import { specOf } from './context-spec.ts'
 import type { GroupHost } from './group-host.ts'
 import { GroupLease } from './group-lease.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import { Member } from './member.ts'
 import type { MemberOwner } from './member.ts'
+import { Members } from './members.ts'
 import type { Registered } from './registry.ts'
 import { WaitQueue } from './wait-queue.ts'
 import type { Waiting } from './wait-queue.ts'
@@ -21,7 +22,8 @@ export type GroupState = 'starting' | 'serving' | 'failed' | 'draining' | 'close
 
 const TRANSITIONS: Transitions<GroupState> = {
   starting: ['serving', 'failed', 'draining', 'closed'],
-  serving: ['draining', 'failed', 'closed'],
+  // The last context that served is gone, and another one starts already.
+  serving: ['starting', 'draining', 'failed', 'closed'],
   failed: ['starting', 'closed'],
   draining: ['closed'],
   closed: [],
@@ -30,7 +32,10 @@ const TRANSITIONS: Transitions<GroupState> = {
 /** A group that was asked for within so long is in use, though nothing is in flight; milliseconds. */
 const IN_USE = 60_000
 
-/** One application group: at most one context that takes requests, and those who wait for it. */
+/**
+ * One application group: up to `threads` contexts that take requests, and those who wait. It serves from the first
+ * context on; the others start one after another, where there is room.
+ */
 export class Group implements Registered, GroupView, MemberOwner {
   readonly target: GroupTarget
   readonly #host: GroupHost<Group>
@@ -39,27 +44,31 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** Hears once how the first start went: a reload waits for it. */
   #onOutcome: ((error?: TenantryError) => void) | undefined
   /** Those that take requests or are about to; and, while it drains, those that are not gone yet. */
-  #members: readonly Member[] = []
+  readonly #members = new Members()
   /** The member that started last, also after its end. */
   #latest: Member | undefined
-  /** Of its members, together. */
-  #inFlight = 0
-  #failures = 0
-  #retryAt = 0
+  readonly #failures = new Failures()
   #usedAt: number
   #reason: EndReason | undefined
 
-  constructor(target: GroupTarget, host: GroupHost<Group>, onOutcome?: (error?: TenantryError) => void) {
+  /** `leaving`: a context that parts from its group and drains in one of its own. */
+  constructor(
+    target: GroupTarget, host: GroupHost<Group>, onOutcome?: (error?: TenantryError) => void, leaving?: Member,
+  ) {
     this.target = target
     this.#host = host
     this.#onOutcome = onOutcome
     this.#queue = new WaitQueue(host.clock)
     this.#usedAt = host.clock.now()
-    this.#state = new StateMachine<GroupState>('group', TRANSITIONS, 'starting', (to, from) => {
+    const initial = leaving === undefined ? 'starting' : 'serving'
+    this.#state = new StateMachine<GroupState>('group', TRANSITIONS, initial, (to, from) => {
       if (!watched('tenantry:group:state')) return
       const { label, processGroup } = target
       publish('tenantry:group:state', { label, processGroup, from, to, reason: this.#reason })
     })
+    if (leaving === undefined) return
+    leaving.owner = this
+    this.#members.add(leaving)
   }
 
   get state(): GroupState {
@@ -67,7 +76,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   get inFlight(): number {
-    return this.#inFlight
+    return this.#members.inFlight
   }
 
   get queued(): number {
@@ -75,11 +84,11 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   get retryAt(): number {
-    return this.#retryAt
+    return this.#failures.until
   }
 
   get failures(): number {
-    return this.#failures
+    return this.#failures.count
   }
 
   get maxInFlight(): number {
@@ -91,15 +100,15 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   get members(): readonly Member[] {
-    return this.#members
+    return this.#members.all
   }
 
   get holdsContext(): boolean {
-    return this.#members.length > 0
+    return this.#members.size > 0
   }
 
   get idle(): boolean {
-    return this.#inFlight === 0 && this.#queue.size === 0 && this.#state.is('serving', 'failed')
+    return this.inFlight === 0 && this.#queue.size === 0 && this.#state.is('serving', 'failed')
   }
 
   /** Whether a start would serve anybody. */
@@ -107,10 +116,20 @@ export class Group implements Registered, GroupView, MemberOwner {
     return this.#queue.size > 0 || this.#onOutcome !== undefined
   }
 
+  /** Whether it serves with fewer contexts than it is to have, and one may start now as far as the group knows. */
+  get short(): boolean {
+    return this.#state.is('serving') && this.#members.size < this.target.tenant.threads && this.#members.areReady
+      && this.#host.clock.now() >= this.retryAt
+  }
+
+  /** Of several contexts that serve, the one with the least to do. */
+  get spare(): Member | undefined {
+    return this.#state.is('serving') ? this.#members.spare : undefined
+  }
+
   /** Whether the next request is soon to come. A context that nobody asked anything of is not in use, however young it is. */
   get inUse(): boolean {
-    const wasAsked = this.#members.some(({ granted }) => granted > 0)
-    return wasAsked && !(this.idle && this.unusedFor(this.#host.clock.now()) > IN_USE)
+    return this.#members.wereAsked && !(this.idle && this.unusedFor(this.#host.clock.now()) > IN_USE)
   }
 
   /** Milliseconds since it was last used. */
@@ -120,19 +139,18 @@ export class Group implements Registered, GroupView, MemberOwner {
 
   /** Takes a slot. Only for who was admitted. */
   lease(): Lease {
-    const member = this.#state.is('serving', 'draining') ? this.#choose() : undefined
-    if (member === undefined) throw this.#error('ERR_STATE', `A ${this.state} group gives no lease`)
-    this.#inFlight++
-    member.take()
-    const { label, tenant: { groupLimits, contextLimits } } = this.target
-    const lease = new GroupLease(member, label, groupLimits)
-    if (member.granted === contextLimits.maxRequests && this.#state.is('serving')) this.retire('requests')
+    const lease = this.#state.is('serving', 'draining') ? this.#take() : undefined
+    if (lease === undefined) throw this.#error('ERR_STATE', `A ${this.state} group gives no lease`)
     return lease
   }
 
-  /** The member that gets the next request. */
-  #choose(): Member | undefined {
-    return this.#members.find(({ isReady }) => isReady)
+  #take(): Lease | undefined {
+    const member = this.#members.take()
+    if (member === undefined) return undefined
+    const { label, tenant: { groupLimits, contextLimits } } = this.target
+    const lease = new GroupLease(member, label, groupLimits)
+    if (member.granted === contextLimits.maxRequests) this.part(member, 'requests')
+    return lease
   }
 
   /** Waits for a slot or for the start. */
@@ -146,12 +164,12 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   onRelease(member: Member, served: boolean): void {
-    if (served && member === this.#latest) this.#forgive()
+    if (served && member === this.#latest) this.#failures.forget()
     // A slot of a context that ended went with it.
-    if (!this.#members.includes(member)) return
-    this.#inFlight--
+    if (!this.#members.has(member)) return
+    this.#members.free()
     // While others are in flight it is in use, whatever the time is.
-    if (this.#inFlight === 0) this.#usedAt = this.#host.clock.now()
+    if (this.inFlight === 0) this.#usedAt = this.#host.clock.now()
     this.#serveQueue()
   }
 
@@ -163,7 +181,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** Nobody waits for the start any more: it does not happen. A back-off stays remembered. */
   abandon(): void {
     if (!this.#state.is('starting') || this.holdsContext || this.wanted) return
-    if (this.#failures > 0) this.#move('failed', undefined)
+    if (this.failures > 0) this.#move('failed', undefined)
     else this.#close(undefined)
   }
 
@@ -178,7 +196,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     }
     this.#host.onBorn(context)
     this.#latest = new Member(context, this, this.#host)
-    this.#members = [...this.#members, this.#latest]
+    this.#members.add(this.#latest)
   }
 
   /** Leaves the table; finishes what is in flight and what waits already; then ends its contexts. */
@@ -193,12 +211,43 @@ export class Group implements Registered, GroupView, MemberOwner {
     const wasServing = this.#state.is('serving')
     this.#move('draining', reason)
     this.#host.onRetire(this, reason, inUse)
-    for (const member of this.#members) {
+    for (const member of this.members) {
       if (member.isReady) this.#drain(member, reason)
       else member.end(reason)
     }
     if (wasServing) this.#settle()
     else this.#refuseAll(this.#replaced(reason))
+  }
+
+  /**
+   * A context goes, and another one comes in its place. Of several the others go on meanwhile, and it stays until one of
+   * them serves; the only one takes the group along, as do all where nobody asks for them.
+   */
+  part(member: Member, reason: EndReason): void {
+    if (!this.#state.is('serving') || !this.#members.has(member)) return
+    const others = this.members.filter((other) => other !== member)
+    if (others.length === 0 || !this.inUse) {
+      this.retire(reason)
+      return
+    }
+    if (!others.some(({ takes }) => takes)) return
+    this.#partWith(member, reason)
+    this.#serveQueue()
+    this.#seek()
+  }
+
+  /** Its spare context goes, and none comes in its place for now; false when it has none. */
+  shed(reason: EndReason): boolean {
+    const { spare } = this
+    if (spare !== undefined) this.#partWith(spare, reason)
+    return spare !== undefined
+  }
+
+  #partWith(member: Member, reason: EndReason): void {
+    this.#members.remove([member])
+    const parted = new Group(this.target, this.#host, undefined, member)
+    this.#host.onParted(parted)
+    parted.retire(reason)
   }
 
   #drain(member: Member, reason: EndReason): void {
@@ -209,7 +258,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   /** Ends contexts now, by default all of them; what is in flight in them fails with `error`. */
-  terminate(reason: EndReason, error: TenantryError, members: readonly Member[] = this.#members): void {
+  terminate(reason: EndReason, error: TenantryError, members: readonly Member[] = this.members): void {
     if (members.length === 0) {
       this.retire(reason)
       return
@@ -221,29 +270,32 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   onReady(member: Member): void {
-    if (!this.#members.includes(member) || !this.#state.is('starting')) return
+    if (!this.#members.has(member) || !this.#state.is('starting', 'serving')) return
     const { clock, random } = this.#host
     this.#host.onReady(member.context)
     member.begin(random())
-    this.#usedAt = clock.now()
-    this.#move('serving', undefined)
-    this.#tell()
-    this.#serveQueue()
+    if (this.#state.is('starting')) {
+      this.#usedAt = clock.now()
+      this.#move('serving', undefined)
+      this.#tell()
+      this.#serveQueue()
+    }
+    this.#seek()
   }
 
   onStartFailed(member: Member, error: TenantryError): void {
-    if (!this.#members.includes(member) || !this.#state.is('starting')) return
+    if (!this.#members.has(member) || !this.#state.is('starting', 'serving')) return
     member.end('startup', error)
     this.#lose([member], error, 'startup')
   }
 
   onCondemned(member: Member, reason: EndReason, error: TenantryError): void {
-    if (this.#members.includes(member)) this.terminate(reason, error, [member])
+    if (this.#members.has(member)) this.terminate(reason, error, [member])
   }
 
   onEnded(member: Member, end: ContextEnd): void {
     this.#host.onEnded(member.context, end)
-    if (!this.#members.includes(member)) return
+    if (!this.#members.has(member)) return
     const error = end.error ?? this.#error('ERR_CONTEXT_EXITED', 'The context exited')
     this.#lose([member], error, end.reason)
   }
@@ -252,25 +304,31 @@ export class Group implements Registered, GroupView, MemberOwner {
   #lose(members: readonly Member[], error: TenantryError, reason: EndReason): void {
     // An application that ends itself while nobody asks anything of it has done no wrong.
     const leftQuietly = reason === 'exit' && this.#state.is('serving') && this.idle
-    this.#members = this.#members.filter((member) => !members.includes(member))
-    this.#inFlight = this.#members.reduce((sum, { inFlight }) => sum + inFlight, 0)
-    if (this.#state.is('draining') || leftQuietly) this.#close(reason, error)
-    else this.#fail(members, error, reason)
+    this.#members.remove(members)
+    if (!this.#state.is('draining') && !(leftQuietly && !this.holdsContext)) this.#fail(members, error, reason)
+    else if (!this.holdsContext) this.#close(reason, error)
+    else if (this.#members.next === undefined) this.#refuseAll(error)
+    else this.#serveQueue()
   }
 
-  /** Whoever waits is served by another context, or hears why not. */
+  /** Others go on; or whoever waits is served by another context, or hears why not. */
   #fail(members: readonly Member[], error: TenantryError, reason: EndReason): void {
     const wasServing = this.#state.is('serving')
     const hasServed = members.some((member) => member.hasServed)
     // A daemon that died took us with it: nothing says that this application did wrong, but for one that is the
     // daemon's own main thread and never came up.
     const isInnocent = error.code === 'ERR_DAEMON_EXITED' && (wasServing || this.target.label !== '')
-    if (!hasServed && !isInnocent) {
-      this.#failures++
-      this.#retryAt = this.#host.clock.now() + backOff(this.#failures, this.#host.random())
+    if (!hasServed && !isInnocent) this.#failures.add(this.#host.clock.now(), this.#host.random())
+    if (this.holdsContext) {
+      if (this.#members.next !== undefined) this.#serveQueue()
+      else if (wasServing) this.#move('starting', reason)
+      this.#seek()
+      return
     }
+    // A further one that could not start holds nobody up.
+    if (hasServed) this.#failures.forget()
     this.#move('failed', reason)
-    if (this.#queue.size > 0 && (isInnocent || (wasServing && hasServed))) this.#host.onBereft(this)
+    if (this.#queue.size > 0 && (isInnocent || hasServed)) this.#host.onBereft(this)
     else this.#refuseAll(error)
   }
 
@@ -308,8 +366,10 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   #serveQueue(): void {
-    while (this.#queue.size > 0 && (this.maxInFlight === 0 || this.#inFlight < this.maxInFlight)) {
-      this.#queue.grant(this.lease())
+    while (this.#queue.size > 0 && (this.maxInFlight === 0 || this.inFlight < this.maxInFlight)) {
+      const lease = this.#take()
+      if (lease === undefined) break
+      this.#queue.grant(lease)
     }
     if (this.#state.is('draining')) this.#settle()
   }
@@ -317,7 +377,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** The contexts of a draining group that have finished their work may go. */
   #settle(): void {
     if (this.#queue.size > 0) return
-    for (const member of this.#members) if (member.isReady && member.inFlight === 0) member.letGo(this.#reason)
+    for (const member of this.members) if (member.isReady && member.inFlight === 0) member.letGo(this.#reason)
   }
 
   #onLeave(): void {
@@ -326,10 +386,9 @@ export class Group implements Registered, GroupView, MemberOwner {
     this.#host.onAbandoned(this)
   }
 
-  /** An answer ends the back-off. */
-  #forgive(): void {
-    this.#failures = 0
-    this.#retryAt = 0
+  /** A context less than it is to have: another one starts where there is room. */
+  #seek(): void {
+    if (this.short) this.#host.onShort(this)
   }
 
   #move(to: GroupState, reason: EndReason | undefined): void {

@@ -5,8 +5,9 @@ import type { ErrorCode } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { EndReason } from '../events.ts'
 import { decide, placesLeft, refuseUnwell } from './admission.ts'
-import type { Refusal, VictimScope } from './admission.ts'
+import type { Refusal } from './admission.ts'
 import { Births } from './births.ts'
+import { Eviction } from './eviction.ts'
 import { Group } from './group.ts'
 import type { GroupHost } from './group-host.ts'
 import { countContexts, countGroups, unreadyReasons } from './group-stats.ts'
@@ -31,6 +32,7 @@ export class Groups {
   readonly #registry: Registry<Group>
   readonly #count: Headcount
   readonly #births: Births
+  readonly #eviction: Eviction
   /** Groups that left the table and drain, or replace another and start. */
   readonly #outside = new Set<Group>()
   /** By key, the latest of each group. */
@@ -50,11 +52,13 @@ export class Groups {
     this.#supervisor = new Supervisor(clock, () => this.#all(), () => {
       const buried = this.#count.bury()
       if (this.#count.passSlowStarts(clock.now()) || buried) this.#births.pump()
-      this.#watchMemory(clock.now())
+      for (const group of this.#registry.values()) this.#births.widen(group)
+      this.#eviction.watchMemory(clock.now())
       this.#births.spares.refill()
     })
     this.#count = new Headcount(options.maxStarts, clock.now(), () => this.#registry.size, () => this.#births.pending)
     this.#births = new Births(options, this.#count)
+    this.#eviction = new Eviction(options, this.#registry, this.#count, this.#births)
     this.#host = {
       clock, random, queueTimeout, drainTimeout,
       createContext: (spec) => this.#births.spares.take(spec) ?? createContext(spec),
@@ -68,6 +72,8 @@ export class Groups {
       onEnded: (context, end) => this.#onEnded(context, end),
       onRetire: (group, reason, inUse) => this.#onRetire(group, reason, inUse),
       onClosed: (group) => this.#onClosed(group),
+      onParted: (group) => this.#outside.add(group),
+      onShort: (group) => this.#births.widen(group),
       onBereft: (group) => this.#onBereft(group),
       onQueueTimeout: () => this.#countRefusal('ERR_QUEUE_TIMEOUT'),
       onAbandoned: (group) => this.#births.abandon(group),
@@ -94,7 +100,7 @@ export class Groups {
       case 'refuse':
         throw this.#refuse(decision, target)
       case 'evict':
-        if (!this.#makeRoom(decision.victim, target)) throw this.#refuse(decision.otherwise, target)
+        if (!this.#eviction.makeRoom(decision.victim, target)) throw this.#refuse(decision.otherwise, target)
         return this.#begin(target, group, now, who)
       case 'create':
         return this.#begin(target, group, now, who)
@@ -232,23 +238,6 @@ export class Groups {
     this.#births.add(group)
   }
 
-  /** Evicts the idle group that is worth least; false when all in the scope are busy. */
-  #makeRoom(scope: VictimScope, target: GroupTarget): boolean {
-    const victim = this.#registry.victim(scope, target.pattern)
-    victim?.retire('lru')
-    return victim !== undefined
-  }
-
-  /** Over maxMemory the idle groups go, the longest unused first, one at a time: the next look sees what it gave. */
-  #watchMemory(now: number): void {
-    const { maxMemory, residentMemory = () => process.memoryUsage.rss() } = this.#limits
-    this.#count.strained = maxMemory > 0 && residentMemory() > maxMemory
-    if (!this.#count.strained || this.#count.ending > 0 || this.#births.spares.giveUp('pressure')) return
-    const idle = [...this.#registry.values()].filter((group) => group.idle && group.holdsContext)
-    const oldest = idle.toSorted((a, b) => b.unusedFor(now) - a.unusedFor(now))[0]
-    oldest?.retire('pressure')
-  }
-
   #refuse(refusal: Refusal, target: GroupTarget): TenantryError {
     const { code, message, retryAfter } = refusal
     const { label } = target
@@ -273,13 +262,8 @@ export class Groups {
     if (this.#count.draining) throw new TenantryError('ERR_DRAINING', 'The server is closing', { label })
     const refusal = refuseUnwell(this.#count, this.#limits)
     if (refusal !== undefined) throw this.#refuse(refusal, target)
-    if (placesLeft(this.#count, this.#limits) <= 0) {
-      // The old one must not be its own victim: it is what goes on if this fails.
-      const victim = this.#registry.victim({ samePattern: false, withContext: true }, '', old)
-      if (victim === undefined) {
-        throw new TenantryError('ERR_GROUP_LIMIT', 'No context is free for the new one (maxContexts)', { label })
-      }
-      victim.retire('lru')
+    if (placesLeft(this.#count, this.#limits) <= 0 && !this.#eviction.makeRoomBeside(old)) {
+      throw new TenantryError('ERR_GROUP_LIMIT', 'No context is free for the new one (maxContexts)', { label })
     }
     if (target.key !== old.target.key) {
       throw new TenantryError('ERR_STATE', `${old.target.key} cannot be replaced by ${target.key}`, { label })
@@ -316,7 +300,7 @@ export class Groups {
     const now = this.#clock.now()
     const { exact, pattern } = group.target
     const decision = decide({ census: this.#count, group, exact, patternGroups: 0 }, this.#limits, now)
-    if (decision.do === 'create' || (decision.do === 'evict' && this.#makeRoom(decision.victim, group.target))) {
+    if (decision.do === 'create' || (decision.do === 'evict' && this.#eviction.makeRoom(decision.victim, group.target))) {
       group.restart()
       this.#enqueue(group)
       return

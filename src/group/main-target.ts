@@ -13,6 +13,8 @@ export function mainTarget(target: GroupTarget): GroupTarget {
   if (kept === undefined) {
     kept = Object.freeze({
       ...tenant,
+      // There is one main thread.
+      threads: 1,
       contextLimits: Object.freeze({
         ...tenant.contextLimits, memoryLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0,
       }),

@@ -44,6 +44,8 @@ export class Member implements LeaseKeeper {
   #granted = 0
   #hasServed = false
   #isReady = false
+  /** When it got its latest slot, as a count of the group's. */
+  #turn = 0
   /** Told to end: nobody is told twice. */
   #isTold = false
   /** Told that nothing will follow. */
@@ -84,9 +86,20 @@ export class Member implements LeaseKeeper {
     return this.#hasServed
   }
 
+  /** It works on something. */
+  get busy(): boolean {
+    return this.#load > 0
+  }
+
   /** It began to take requests. */
   get isReady(): boolean {
     return this.#isReady
+  }
+
+  /** It can take a request. One that died may not have been heard of yet. */
+  get takes(): boolean {
+    const { state } = this.context
+    return this.#isReady && (state === 'serving' || state === 'draining')
   }
 
   /** It takes requests from now on; `random` from 0 to 1 shortens its life a little. */
@@ -95,10 +108,26 @@ export class Member implements LeaseKeeper {
     this.#vitals.begin(this.#host.clock.now(), random)
   }
 
-  /** A slot is taken. */
-  take(): void {
+  /** A slot is taken; `turn`: a number that grows with every slot of the group. */
+  take(turn: number): void {
     this.#inFlight++
     this.#granted++
+    this.#turn = turn
+  }
+
+  /** Whether it should have the next request, rather than `other`: who works on less, has fewer clients, waited longer. */
+  comesBefore(other: Member): boolean {
+    return (this.#load - other.#load || this.#clients - other.#clients || this.#turn - other.#turn) < 0
+  }
+
+  /** Requests that it works on, those of handed connections among them. */
+  get #load(): number {
+    return this.#inFlight + this.context.scoreboard.read('handedInFlight')
+  }
+
+  /** Connections that were handed to it: each may bring a request at any time, and cannot move on. */
+  get #clients(): number {
+    return this.context.scoreboard.read('handedConnections')
   }
 
   onRelease(served: boolean): void {

@@ -33,7 +33,7 @@ export const TENANT_LIMITS: readonly LimitName[] = [...CONTEXT_LIMITS, ...GROUP_
 
 /** What may stand in a Tenant. */
 export const TENANT_KEYS = [
-  'entry', 'mounts', 'kind', 'applicationGroup', 'processGroup', 'env', 'preload', 'permission', 'limits', 'tls',
+  'entry', 'mounts', 'kind', 'applicationGroup', 'processGroup', 'env', 'preload', 'permission', 'threads', 'limits', 'tls',
 ] as const satisfies readonly (keyof Tenant)[]
 const KINDS: readonly TenantKind[] = ['auto', 'listen', 'node', 'fetch']
 
@@ -47,6 +47,9 @@ interface Limits {
   readonly contextLimits: ContextLimits
   readonly groupLimits: GroupLimits
 }
+
+/** More than any machine has processors for; each request looks at all contexts of its group. */
+const MAX_THREADS = 256
 
 const NO_VARIABLES: Readonly<Record<string, string>> = Object.freeze({})
 const NO_MODULES: readonly string[] = Object.freeze([])
@@ -88,6 +91,7 @@ export function resolveTenant(given: unknown, origin: TenantOrigin, defaults: Te
     preload: readPreload(name, tenant['preload'], origin.base),
     permission: readPermission(name, tenant['permission'], origin.base),
     directory,
+    threads: readThreads(name, tenant['threads']),
     contextLimits: limits.contextLimits,
     groupLimits: limits.groupLimits,
   }
@@ -205,6 +209,11 @@ function readPermission(name: string, value: unknown, base: string): PermissionS
   const paths = (key: 'read' | 'write'): readonly string[] =>
     Object.freeze(readTexts(`permission.${key} of ${name}`, lists[key] ?? []).map((file) => path.resolve(base, file)))
   return Object.freeze({ read: paths('read'), write: paths('write') })
+}
+
+function readThreads(name: string, value: unknown = 1): number {
+  if (Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= MAX_THREADS) return Number(value)
+  throw wrong(`threads of ${name} is ${showValue(value)}; write a whole number from 1 to ${MAX_THREADS}`)
 }
 
 function sharedOf(defaults: TenantDefaults): Shared {

@@ -52,7 +52,9 @@ function supervise(group: Group, now: number, elapsed: number): void {
   for (const member of group.members) {
     const verdict = member.examine(group.target.tenant, idle, now, elapsed)
     if (verdict === undefined || verdict.do === 'keep') continue
-    if (verdict.do === 'retire') group.retire(verdict.reason)
+    // Idle is the group; worn out is a context.
+    if (verdict.do === 'retire' && verdict.reason === 'inactivity') group.retire(verdict.reason)
+    else if (verdict.do === 'retire') group.part(member, verdict.reason)
     else group.terminate(verdict.reason, new TenantryError(verdict.code, verdict.message, { label: group.target.label }), [member])
   }
 }

@@ -34,6 +34,8 @@ export interface Tenant {
   readonly preload?: string | readonly string[]
   /** Node's permission model: true for "read your own folder only", or what else it may read and write. */
   readonly permission?: boolean | { readonly read?: readonly string[]; readonly write?: readonly string[] }
+  /** How many contexts its group may have, 1 to 256; each has a memory of its own. Default 1. */
+  readonly threads?: number
   readonly limits?: TenantLimits
   /** The certificate of its hosts, for servers that speak TLS; paths start from the tenant's folder. */
   readonly tls?: CertificateSource
@@ -59,6 +61,8 @@ export interface ResolvedTenant {
   readonly preload: readonly string[]
   readonly permission: PermissionSpec | undefined
   readonly directory: string
+  /** Contexts of its group, at most. */
+  readonly threads: number
   readonly contextLimits: ContextLimits
   readonly groupLimits: GroupLimits
   /** Not a part of identity and revision: a new certificate needs no new context. */

@@ -9,6 +9,7 @@ const MB = 1024 ** 2
 const TENANT: TenantDescription = {
   pattern: 'a.example.test',
   kind: 'auto',
+  threads: 2,
   mounts: [
     { path: '/blog', entry: '/srv/a/blog.mjs', applicationGroup: 'a.example.test:8080', processGroup: '' },
     { path: '', entry: '/srv/a/index.mjs', applicationGroup: '', processGroup: 'daemon' },
@@ -45,9 +46,9 @@ test('a table shows label and limits of every tenant, and the caps', async (t) =
   const world = fakeWorld(makeFolder(t, { 'tenants/x': '' }), { description: { tenants: [TENANT], problems: [] } })
   assert.deepEqual(await run(['check', '--max-contexts', '20'], world), { code: 0, stuck: false })
   assert.deepEqual(world.out.join('').split('\n').slice(0, 4), [
-    'HOST            GROUP                PROCESS  KIND  MOUNT  MEMORY  IDLE  HANDLER  ENTRY',
-    'a.example.test  a.example.test:8080  -        auto  /blog  256mb   off   1m       /srv/a/blog.mjs',
-    '                %{GLOBAL}            daemon         /                             /srv/a/index.mjs',
+    'HOST            GROUP                PROCESS  KIND  THREADS  MOUNT  MEMORY  IDLE  HANDLER  ENTRY',
+    'a.example.test  a.example.test:8080  -        auto  2        /blog  256mb   off   1m       /srv/a/blog.mjs',
+    '                %{GLOBAL}            daemon                  /                             /srv/a/index.mjs',
     '',
   ])
   assert.match(world.out.join(''), /1 tenant; caps: 20 contexts/)

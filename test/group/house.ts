@@ -22,14 +22,15 @@ export interface TargetOptions {
   readonly groupLimits?: Partial<GroupLimits>
   readonly revision?: string
   readonly env?: Readonly<Record<string, string>>
+  readonly threads?: number
 }
 
 export function targetOf(host: string, options: TargetOptions = {}): GroupTarget {
-  const { pattern = host, contextLimits, groupLimits, revision = '1', env = {} } = options
+  const { pattern = host, contextLimits, groupLimits, revision = '1', env = {}, threads = 1 } = options
   const mounts = [{ path: '', entry: `/apps/${host}.js` }]
   const tenant: ResolvedTenant = {
     mounts, kind: 'auto', applicationGroup: label, processGroup: label, env, preload: [], permission: undefined,
-    directory: '/apps', identity: host, revision, tls: undefined,
+    directory: '/apps', identity: host, revision, threads, tls: undefined,
     contextLimits: { ...OFF, ...contextLimits },
     groupLimits: { ...GROUP_LIMITS, ...groupLimits },
   }

@@ -29,6 +29,13 @@ test('what a tenant does not set is the default of the runtime', () => {
   assert.equal(tenant.applicationGroup.kind, 'host')
 })
 
+test('a tenant has one thread unless it says more, and those that differ in it are two applications', () => {
+  const [one, two] = [resolve('server.js'), resolve({ entry: 'server.js', threads: 2 })]
+  assert.deepEqual([one.threads, two.threads], [1, 2])
+  assert.notEqual(one.identity, two.identity)
+  assert.notEqual(one.revision, two.revision)
+})
+
 test('limits are read with their units', () => {
   const { contextLimits, groupLimits } = resolve({ entry: 'x.js', limits: { memoryLimit: '32mb', handlerTimeout: '2s', maxQueue: 0 } })
   assert.deepEqual([contextLimits.memoryLimit, groupLimits.handlerTimeout, groupLimits.maxQueue], [32 * 1024 ** 2, 2000, 0])
@@ -64,6 +71,10 @@ test('a wrong setting is named with tenant, value, and what is accepted', () => 
     [{ entry: 'a.js', preload: [1] }, /preload/],
     [{ entry: 'a.js', applicationGroup: 5 }, /applicationGroup .* is 5/],
     [{ entry: 'a.js', applicationGroup: '%{HOSTS}' }, /applicationGroup of the tenant 'a\.test'/],
+    [{ entry: 'a.js', threads: 0 }, /threads of the tenant 'a\.test' is 0; write a whole number from 1 to 256/],
+    [{ entry: 'a.js', threads: 257 }, /threads .* is 257/],
+    [{ entry: 'a.js', threads: 1.5 }, /threads .* is 1\.5/],
+    [{ entry: 'a.js', threads: '2' }, /threads .* is '2'/],
     [{ mounts: {} }, /mounts/],
     [{ mounts: { blog: 'b.js' } }, /path 'blog'/],
     [{ mounts: { '/../x': 'b.js' } }, /path '\/\.\.\/x'/],

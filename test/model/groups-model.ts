@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { subscribe } from '../../src/events.ts'
-import type { EndReason } from '../../src/events.ts'
 import { SLOW_START } from '../../src/group/headcount.ts'
 import type { GroupTarget, Lease } from '../../src/group/lease.ts'
 import type { FakeContext } from '../group/fake-context.ts'
@@ -13,11 +12,16 @@ const LIMITS = {
   contextLimits: { maxRequests: 7, maxAge: 60_000, memoryLimit: 1000, cpuTimeLimit: 1000 },
 }
 
+/** One context, two or three, by the host. */
+function threadsOf(key: string): number {
+  return 1 + (Number(key.slice(2)) % 3)
+}
+
 /** Half of them have their own name, half are named by a wildcard. */
 export const HOSTS = 8
 
 /** Ends that make room or save: never at the cost of who works. */
-const NEVER_BUSY: ReadonlySet<EndReason> = new Set(['lru', 'inactivity', 'pressure'])
+const NEVER_BUSY: ReadonlySet<string> = new Set(['lru', 'inactivity', 'pressure'])
 
 /** A request's way: it settles once. */
 interface Asked {
@@ -44,7 +48,9 @@ export class Model {
   readonly #faults: string[] = []
 
   constructor() {
-    this.stop = subscribe('tenantry:evict', ({ label, reason }) => this.#onEvict(label, reason))
+    this.stop = subscribe('tenantry:group:state', ({ label, to, reason }) => {
+      if (to === 'draining' && reason !== undefined) this.#onDrain(label, reason)
+    })
   }
 
   acquire(host: number): void {
@@ -136,9 +142,14 @@ export class Model {
     assert.equal(stats.births, house.contexts.length)
     for (const context of house.contexts) this.#checkContext(context)
     for (const { settled } of this.#asked) assert.ok(settled <= 1, 'a request was settled twice')
-    for (const { key, inFlight } of table) {
-      const leased = this.#asked.filter(({ lease }) => lease !== undefined && `:${lease.label}` === key && !(lease.context as FakeContext).gone)
-      assert.ok(inFlight <= leased.length, 'a slot is counted that nobody holds')
+    for (const { key, inFlight, contexts } of table) {
+      assert.ok(contexts.length <= threadsOf(key), `${key} has ${contexts.length} contexts`)
+      assert.ok(inFlight <= LIMITS.groupLimits.maxInFlight, `${key} has ${inFlight} requests in flight`)
+      assert.equal(contexts.reduce((sum, context) => sum + context.inFlight, 0), inFlight, 'a group counts other slots than its contexts')
+    }
+    for (const { id, inFlight } of stats.list.flatMap(({ contexts }) => contexts)) {
+      const leased = this.#asked.filter(({ lease }) => lease?.context.id === id)
+      assert.equal(inFlight, leased.length, 'a slot is counted that nobody holds, or held and not counted')
     }
     for (const { key, tenant } of house.groups.targets()) {
       assert.ok(Number(tenant.revision) >= (this.#promised.get(key) ?? 0), `${key} serves ${tenant.revision} after a reload promised newer code`)
@@ -171,11 +182,13 @@ export class Model {
     ;(lease.context as FakeContext).open()
   }
 
-  /** The group has just left the table and is told next. */
-  #onEvict(label: string, reason: EndReason): void {
+  /** The group leaves the table next; or it is one context of a group that stays there, and the last in the list. */
+  #onDrain(label: string, reason: string): void {
     if (!NEVER_BUSY.has(reason)) return
-    const leaving = this.house.groups.stats().list.find((group) => group.label === label && group.segment === undefined && group.state === 'serving')
-    if (leaving !== undefined && leaving.inFlight + leaving.queued > 0) {
+    const named = this.house.groups.stats().list.filter((group) => group.label === label && group.state === 'draining')
+    const leaving = named.find(({ segment }) => segment !== undefined) ?? named.at(-1)
+    if (leaving === undefined) this.#faults.push(`${label} was told to go for ${reason} and is not in the list`)
+    else if (leaving.inFlight + leaving.queued > 0) {
       this.#faults.push(`${label} was told to go for ${reason} with ${leaving.inFlight} in flight and ${leaving.queued} waiting`)
     }
   }
@@ -186,6 +199,6 @@ export class Model {
 
   #target(host: number): GroupTarget {
     const pattern = host >= HOSTS / 2 ? { pattern: WILD } : {}
-    return targetOf(`h${host}`, { ...pattern, ...LIMITS, revision: String(this.#revision(host)) })
+    return targetOf(`h${host}`, { ...pattern, ...LIMITS, threads: threadsOf(`:h${host}`), revision: String(this.#revision(host)) })
   }
 }
