@@ -4,18 +4,25 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 const ticksPerSecond = process.platform === 'linux' ? Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })) : 0
 
-/** CPU seconds, user and system, of all threads of a process; undefined where there is no /proc. */
+/** CPU seconds, user and system, of all threads of a process. */
 function cpuSeconds(pid) {
-  if (ticksPerSecond === 0) return undefined
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return secondsIn(`/proc/${pid}/stat`)
+}
+
+/** CPU seconds of one thread, named as in /proc: PID/task/TID. */
+export function threadCpuSeconds(thread) {
+  return secondsIn(`/proc/${thread}/stat`)
+}
+
+function secondsIn(file) {
+  const stat = readFileSync(file, 'utf8')
   // The second field is the program's name and may hold spaces and brackets; counting starts after the last one.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
 }
 
-/** Resident bytes of a process now; undefined where there is no /proc. */
+/** Resident bytes of a process now. */
 function residentBytes(pid) {
-  if (process.platform !== 'linux') return undefined
   const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
   return Number(kilobytes[1]) * 1024
 }

@@ -12,12 +12,15 @@ const START = 60_000
 const END = 5000
 const SAMPLE = 50
 
-/** Starts a contender, or a program of servers/ that only one case knows, and waits for the line that names its URL. */
-export async function startServer(name) {
+/**
+ * Starts a contender, or a program of servers/ that only one case knows, and waits for the line that names its URL.
+ * `env`: BENCH_APP and BENCH_OTHER, files of servers/, are what it serves instead of the usual applications.
+ */
+export async function startServer(name, env = {}) {
   const { program, args = [] } = contenders[name] ?? { program: `servers/${name}.mjs` }
   const file = fileURLToPath(new URL(program, import.meta.url))
   const child = spawn(process.execPath, [file, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'], env: { ...process.env, NODE_ENV: 'production' },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'], env: { ...process.env, NODE_ENV: 'production', ...env },
   })
   const exited = once(child, 'exit')
   const url = await new Promise((resolve, reject) => {

@@ -83,6 +83,21 @@ export const requestCases = {
     loads: [down(1, 8), down(100, 1)],
     columns: ['megabytes', 'cpu', 'memory', 'coldMemory'],
   }),
+  sse: loadCase({
+    about: 'An event stream on each of 100 connections, 100 events a second each: what an event costs, and how late it comes.',
+    contenders: ['bare', 'relay', 'handoff', 'process-relay', 'process-handoff'],
+    loads: [{ title: '100 connections', connections: 100, path: '/events', client: 'sse' }],
+    columns: COLUMNS,
+    titles: { requests: 'events/s', cpu: 'CPU µs/event' },
+  }),
+  websocket: loadCase({
+    about: 'A message and its echo on each of 32 WebSockets, again and again.',
+    contenders: ['bare', 'relay', 'handoff', 'process-relay', 'process-handoff'],
+    loads: [{ title: '32 connections', connections: 32, path: '/', client: 'websocket' }],
+    columns: COLUMNS,
+    titles: { requests: 'messages/s', cpu: 'CPU µs/message' },
+    env: { BENCH_APP: 'sockets-app.mjs' },
+  }),
   peers: loadCase({
     about: 'Hello world behind what others use for many applications in one server.',
     contenders: [

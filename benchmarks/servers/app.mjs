@@ -1,4 +1,6 @@
 // The application that every contender serves, unchanged.
+import { readlinkSync } from 'node:fs'
+
 const MEGABYTE = 2 ** 20
 const HELLO = 'Hello, World!'
 const CHUNK = Buffer.alloc(64 * 1024, 'x')
@@ -6,6 +8,9 @@ const CHUNK = Buffer.alloc(64 * 1024, 'x')
 export default function app(request, response) {
   if (request.url === '/upload') return upload(request, response)
   if (request.url.startsWith('/download/')) return download(response, Number(request.url.slice(10)) * MEGABYTE)
+  if (request.url === '/events') return events(response)
+  // PID/task/TID: whose CPU is whose; Linux only.
+  if (request.url === '/thread') return response.end(readlinkSync('/proc/thread-self'))
   // As frameworks do: some peers are several times slower where an application leaves it to Node.
   response.setHeader('content-length', HELLO.length)
   response.end(HELLO)
@@ -31,4 +36,17 @@ function download(response, size) {
     response.end()
   }
   write()
+}
+
+const listeners = new Set()
+let ticking
+
+/** An event on each stream a hundred times a second, which says when it was sent. */
+function events(response) {
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  listeners.add(response)
+  response.on('close', () => listeners.delete(response))
+  ticking ??= setInterval(() => {
+    for (const one of listeners) one.write(`data: ${performance.timeOrigin + performance.now()}\n\n`)
+  }, 10).unref()
 }

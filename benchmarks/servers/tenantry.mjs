@@ -1,5 +1,4 @@
-// The applications in contexts of their own: tenantry.mjs '{"lane":"relay","processes":false}'. Asked 'lanes', it says how
-// many connections went which way.
+// The applications in contexts of their own: tenantry.mjs '{"lane":"relay","processes":false}'.
 import { fileURLToPath } from 'node:url'
 import { createRuntime } from '../../dist/index.js'
 import { OPTION_NAMES } from '../../dist/option-table.js'
@@ -7,7 +6,7 @@ import { OPTION_NAMES } from '../../dist/option-table.js'
 const { lane, processes = false } = JSON.parse(process.argv[2])
 const app = (name) => fileURLToPath(new URL(name, import.meta.url))
 const runtime = createRuntime({
-  tenants: { 'bench.example.test': app('app.mjs'), 'other.example.test': app('other-app.mjs') },
+  tenants: { 'bench.example.test': app(process.env.BENCH_APP ?? 'app.mjs'), 'other.example.test': app(process.env.BENCH_OTHER ?? 'other-app.mjs') },
   ...(OPTION_NAMES.includes('lane') && { lane }),
   ...(processes && { processGroup: 'pool', processGroups: { pool: {} } }),
   logger: false,
