@@ -1,12 +1,17 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import { execFile, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import tls from 'node:tls'
+import { text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
 import { X509Certificate } from 'node:crypto'
 import { TenantryError } from '../../src/errors.ts'
+import { createRuntime } from '../../src/runtime.ts'
 import { eventually, Wire } from './client.ts'
+import { line, runCommand, serve } from './command.ts'
 import { COUNTING, openRuntime, tenantFolder } from './house.ts'
 import { askSecure, askStream, CERTIFIED, connect, fingerprint, openSecureHouse, openSession, pem } from './secure.ts'
 import type net from 'node:net'
@@ -23,6 +28,14 @@ export default (req, res) => {
   res.end(JSON.stringify({ encrypted, servername, alpn: alpnProtocol, protocol: req.socket.getProtocol?.(), remoteAddress, host: req.headers.host }))
 }
 `
+
+const hasCurl = ((): boolean => {
+  try {
+    return execFileSync('curl', ['--version'], { encoding: 'utf8' }).includes('HTTP2')
+  } catch {
+    return false
+  }
+})()
 
 const printOf = (name: string): string => new X509Certificate(pem(name).cert).fingerprint256
 
@@ -251,6 +264,100 @@ server.listen(1)
   const [part] = (await once(stream, 'data')) as [Buffer]
   assert.equal(String(part), 'over a stream')
   stream.close()
+})
+
+test('curl is served over HTTP/2 and HTTP/1.1, with a certificate that it verifies', { skip: !hasCurl }, async (t) => {
+  const { port, folder } = await openSecureHouse(t, { 'one.example.test': { ...ONE, 'index.mjs': FACTS } }, {})
+  for (const [flag, alpn] of [['--http2', 'h2'], ['--http1.1', 'http/1.1']] as const) {
+    const { stdout } = await promisify(execFile)('curl', [
+      '--silent', flag, '--cacert', path.join(folder, 'one.example.test', 'cert.pem'), '--resolve', `one.example.test:${port}:127.0.0.1`,
+      `https://one.example.test:${port}/`,
+    ])
+    assert.equal((JSON.parse(stdout) as { alpn: string }).alpn, alpn)
+  }
+})
+
+test('Expect: 100-continue and trailers pass over HTTP/2', async (t) => {
+  const app = `
+export default async (req, res) => {
+  let body = ''
+  for await (const part of req) body += part
+  res.setHeader('Trailer', 'x-sum')
+  res.write(body)
+  res.addTrailers({ 'x-sum': String(body.length) })
+  res.end()
+}
+`
+  const { port } = await openSecureHouse(t, { 'one.example.test': { ...ONE, 'index.mjs': app } }, {})
+  const session = await openSession(t, port, 'one.example.test')
+  const stream = session.request({ ':method': 'POST', ':path': '/', ':authority': 'one.example.test', expect: '100-continue' })
+  await once(stream, 'continue')
+  stream.end('five!')
+  const trailers = once(stream, 'trailers')
+  assert.equal(await text(stream), 'five!')
+  assert.equal(((await trailers) as [Record<string, string>])[0]['x-sum'], '5')
+})
+
+test('two hundred names that nobody has, at once, stop none of the served ones and fill no log', async (t) => {
+  const { port, log } = await openSecureHouse(t, { 'one.example.test': ONE }, {})
+  const strangers = Array.from({ length: 200 }, (_, index) => failure(t, port, `n${index}.stranger.test`))
+  assert.equal((await askSecure(port, 'one.example.test')).status, 200)
+  assert.deepEqual([...new Set(await Promise.all(strangers))], ['ERR_SSL_TLSV1_UNRECOGNIZED_NAME'])
+  // A client must not be able to fill the disk.
+  assert.ok(log.filter((line) => line['code'] === 'ERR_HOST_NOT_ALLOWED').length <= 10)
+})
+
+test('a tenants function is asked by server name, once, and only for names that are allowed', async (t) => {
+  const folder = await tenantFolder(t, { app: ONE })
+  const asked: string[] = []
+  const runtime = createRuntime({
+    tenants: async (host) => {
+      asked.push(host)
+      return { entry: path.join(folder, 'app', 'index.mjs'), tls: pem('one') }
+    },
+    allowedHosts: ['*.example.test'], logger: false,
+  })
+  t.after(() => runtime.destroy())
+  const { port } = (await runtime.listen({ tls: {} })).address() as net.AddressInfo
+  const answers = await Promise.all([1, 2, 3].map(() => askSecure(port, 'one.example.test')))
+  assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200])
+  assert.equal(await failure(t, port, 'stranger.test'), 'ERR_SSL_TLSV1_UNRECOGNIZED_NAME')
+  assert.deepEqual(asked, ['one.example.test'])
+})
+
+test('the command speaks TLS, says so, checks certificates, and takes new ones on SIGHUP and under --watch', async (t) => {
+  const folder = await tenantFolder(t, { 'one.example.test': ONE, 'standard.example.test': COUNTING })
+  const own = path.resolve('test/fixtures/tls/standard')
+  const flags = ['--tls-cert', `${own}.cert.pem`, '--tls-key', `${own}.key.pem`, '--processes', '0']
+  const command = await serve(t, [folder, '--watch', ...flags])
+  const { port } = command
+  assert.match(command.url, /^https:/)
+  assert.match(command.stderr(), new RegExp(`curl --resolve 'one\\.example\\.test:${port}:127\\.0\\.0\\.1' https://one\\.example\\.test:${port}/\n`))
+  assert.match((await askSecure(port, 'one.example.test')).text, /"requests":1/)
+  assert.equal((await askSecure(port, 'standard.example.test')).status, 200)
+  const shown = async (): Promise<string> => fingerprint(await connect(t, port, 'one.example.test'))
+  const place = async (name: string): Promise<void> => {
+    for (const kind of ['cert', 'key'] as const) await writeFile(path.join(folder, 'one.example.test', `${kind}.pem`), pem(name)[kind])
+  }
+  await place('one-renewed')
+  await eventually('the watch has seen it', async () => (await shown()) === printOf('one-renewed'))
+  await line(command, ({ msg }) => msg === 'tenants read again')
+  await place('one')
+  const lines = command.log.length
+  command.kill('SIGHUP')
+  await line(command, ({ msg }) => msg === 'tenants read again', lines)
+  assert.equal(await shown(), printOf('one'))
+  assert.match((await askSecure(port, 'one.example.test')).text, /"requests":2/)
+
+  const check = runCommand(t, ['check', folder, '--json', ...flags])
+  assert.equal((await check.ended).code, 0)
+  await place('standard')
+  const wrong = runCommand(t, ['check', folder, ...flags])
+  assert.equal((await wrong.ended).code, 2)
+  assert.match(wrong.stderr(), /^tenantry: one\.example\.test: its certificate is for DNS:standard\.example\.test, and not for one\.example\.test\n$/)
+  const missing = runCommand(t, ['serve', folder, '--tls-cert', '/nowhere.pem', '--tls-key', '/nowhere.pem'])
+  assert.equal((await missing.ended).code, 2)
+  assert.equal(missing.stderr(), "tenantry: '/nowhere.pem' cannot be read: ENOENT\n")
 })
 
 test('wrong settings are refused before anything listens, and no message shows a key', async (t) => {

@@ -30,6 +30,10 @@ export type Embedding = (t: Scope, application: Application) => Promise<number>
 export const EMBEDDINGS: Readonly<Record<string, Embedding>> = {
   'runtime.listen()': async (t, application) =>
     isRuntime(application) ? ((await application.listen()).address() as AddressInfo).port : await listen(t, http.createServer(application)),
+  'runtime.listen(), TLS': async (t, application) =>
+    await plain(t, isRuntime(application)
+      ? ((await application.listen({ tls: TLS })).address() as AddressInfo).port
+      : await listen(t, https.createServer(TLS, application))),
   'node:http': (t, application) => listen(t, http.createServer(listenerOf(application))),
   'node:https': async (t, application) => await plain(t, await listen(t, https.createServer(TLS, listenerOf(application)))),
   'Express 5': (t, application) => listen(t, http.createServer(express().disable('x-powered-by').use(listenerOf(application)))),
