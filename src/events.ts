@@ -41,6 +41,8 @@ export interface EventPayloads {
   }
   /** A line that the daemon itself wrote, and no context of it. */
   'tenantry:daemon:output': { processGroup: string; pid: number | undefined; stream: 'stdout' | 'stderr'; line: string }
+  /** A client's connection moved into a context, which serves all that comes on it: no event of a request follows. */
+  'tenantry:connection:handoff': { label: string; processGroup: string; contextId: number }
   'tenantry:admission:refuse': { host: string; label?: string | undefined; code: string; message: string }
   'tenantry:request:start': { label: string; contextId: number; requestId: number; method: string }
   'tenantry:request:finish': {
@@ -85,6 +87,7 @@ const names: readonly EventName[] = [
   'tenantry:spare:state',
   'tenantry:daemon:state',
   'tenantry:daemon:output',
+  'tenantry:connection:handoff',
   'tenantry:admission:refuse',
   'tenantry:request:start',
   'tenantry:request:finish',

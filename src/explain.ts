@@ -1,7 +1,9 @@
 import { domainToASCII } from 'node:url'
 import { describeCertificate } from './describe.ts'
 import { asTenantryError, TenantryError } from './errors.ts'
+import { openDescriptors } from './context/descriptors.ts'
 import { clientOf, factsOf } from './http/head-facts.ts'
+import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './http/lane-choice.ts'
 import { createAllowList } from './label/allow.ts'
 import { parseAuthority } from './label/host.ts'
 import { createTrust } from './label/trust.ts'
@@ -48,6 +50,8 @@ export interface Explanation {
   readonly limits: TenantDescription['limits'] | null
   /** The tenant's own, for servers that speak TLS. */
   readonly certificate: TenantDescription['certificate']
+  /** Which lane a connection with this as its first request takes from a server of ours, and why it is not handed over. */
+  readonly lane: { readonly name: 'handoff' | 'relay'; readonly why: string | null } | null
   /** A tenant for this host that was found, but cannot be served. */
   readonly problem: TenantProblem | null
   /** Why it would be refused. Caps are not looked at: they depend on what runs. */
@@ -76,6 +80,7 @@ export async function explainRequest(options: ResolvedOptions, port: number, ask
     processGroup: null,
     limits: null,
     certificate: null,
+    lane: null,
     problem: null,
     refusal: null,
   }
@@ -85,7 +90,9 @@ export async function explainRequest(options: ResolvedOptions, port: number, ask
     steps.host = resolver.hostOf(facts)
     steps.allowedBy = resolver.ruleOf(steps.host) ?? null
     steps.problem = problemOf(directory, steps.host)
-    explainRoute(steps, await resolver.resolve(facts, client))
+    const route = await resolver.resolve(facts, client)
+    explainRoute(steps, route)
+    explainLane(steps, options, source, route)
     // By the name that the client asks for, whatever the hooks make of its request.
     const { tls } = (await resolver.tenantOf(steps.host))?.tenant ?? {}
     steps.certificate = (await describeCertificate(tls, steps.host)).certificate
@@ -122,6 +129,14 @@ function explainRoute(steps: Steps, { target, mount }: Route): void {
     by: dispatch?.processGroup === undefined ? tenant.processGroup.kind : 'dispatch',
   }
   steps.limits = { ...tenant.contextLimits, ...tenant.groupLimits }
+}
+
+function explainLane(steps: Steps, options: ResolvedOptions, { socket, rawHeaders }: RequestSource, route: Route): void {
+  const peer = { clientAddress: socket.remoteAddress ?? '', clientPort: undefined, encrypted: false }
+  const reason = obstacleIn(options, options.lane === 'relay' || openDescriptors() !== undefined)
+    ?? (socket.encrypted === true ? 'tls' : undefined)
+    ?? (isProxy(peer, createTrust(options.trustProxy)) ? 'proxy' : reasonOf(route, rawHeaders))
+  steps.lane = reason === undefined ? { name: 'handoff', why: null } : { name: 'relay', why: RELAY_REASONS[reason] }
 }
 
 function explainTenant(steps: Steps, { pattern, tenant }: FoundTenant): void {

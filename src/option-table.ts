@@ -95,6 +95,11 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     standard: 'none',
     reason: 'whoever may name a host may ask',
   }),
+  lane: spec('choice', v.picklist(['auto', 'relay', 'handoff']), 'relay', {
+    doc: 'How requests come to contexts from a server that runtime.listen() or the command has opened; see docs/lanes.md.',
+    accepts: 'auto, relay or handoff',
+    reason: 'a connection that was handed over costs the front nothing; where one cannot be, the relay serves it',
+  }),
   maxContexts: count(1, ({ maxContexts }) => maxContexts, 'from memory and descriptors', {
     doc: 'The most contexts alive at once: starting, serving and draining all count.',
     reason: 'half of the memory at 48mb and half of the descriptors at 5 for each, 2 to 512',

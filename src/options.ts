@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { TenantryError } from './errors.ts'
 import type { TenantSource } from './group/tenant-source.ts'
 import type { AccessHook, DispatchHook } from './http/hooks.ts'
+import type { LaneOption } from './http/lane-choice.ts'
 import { createAllowList } from './label/allow.ts'
 import { createLabel } from './label/expand.ts'
 import type { LabelPort, LabelSettings, LabelSpec } from './label/request-facts.ts'
@@ -47,6 +48,8 @@ export interface ResolvedOptions {
   readonly dispatch: DispatchHook | undefined
   /** Allows or denies a request before any context starts for it. */
   readonly access: AccessHook | undefined
+  /** How requests come to contexts from a server that runtime.listen() or the command has opened; see docs/lanes.md. */
+  readonly lane: LaneOption
   /** The most contexts alive at once: starting, serving and draining all count. */
   readonly maxContexts: number
   /** The most application groups at once; the least recently used idle one makes room. */
@@ -201,6 +204,9 @@ function refuseConflicts(resolved: ResolvedOptions, given: RuntimeOptions): void
     throw wrong(
       `${part} is ${resolved[part]}, but ${whole} is ${resolved[whole]}${origin}; lower ${part} or raise ${whole}`,
     )
+  }
+  if (resolved.lane === 'handoff' && (resolved.dispatch !== undefined || resolved.access !== undefined)) {
+    throw wrong("lane is 'handoff', but hooks are asked for each request; leave dispatch and access out, or lane")
   }
   refuseMaximum(resolved, 'headerMaxTimeout', 'headerTimeout', 'headerMinRate')
   refuseMaximum(resolved, 'bodyMaxTimeout', 'bodyTimeout', 'bodyMinRate')

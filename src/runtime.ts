@@ -1,4 +1,5 @@
 import { systemClock } from './clock.ts'
+import { openDescriptors } from './context/descriptors.ts'
 import { openHouses } from './daemons.ts'
 import { describeDirectory } from './describe.ts'
 import { TenantryError } from './errors.ts'
@@ -9,6 +10,7 @@ import { Certificates } from './http/certificates.ts'
 import { Dispatcher } from './http/dispatch.ts'
 import { HeadDeadlines } from './http/head-deadlines.ts'
 import { keepsKey } from './http/resolve.ts'
+import { Lanes } from './http/lane.ts'
 import { listen } from './http/server.ts'
 import { readAhead } from './http/server-names.ts'
 import { ServerEnd } from './http/server-end.ts'
@@ -19,6 +21,7 @@ import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
 import { resolveOptions } from './options.ts'
 import { changeLive, openDirectory, openDirectoryLater, openResolver } from './resolving.ts'
+import { warnAboutHost } from './host-warnings.ts'
 import { StateMachine } from './state.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
@@ -32,10 +35,11 @@ import type { ProcessGroupStats } from './group/process-group-stats.ts'
 import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
 import type { PeerInfo } from './http/fetch-source.ts'
 import type { Resolver } from './http/resolve.ts'
+import type { LaneStats } from './http/lane-choice.ts'
 import type { WatchedServer } from './http/head-deadlines.ts'
 import type { ListenOptions } from './http/server.ts'
 import type { ListenTls } from './http/tls-options.ts'
-import type { Trust } from './label/trust.ts'
+import type { ClientFacts, Trust } from './label/trust.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
 import type { Transitions } from './state.ts'
 
@@ -44,6 +48,8 @@ export type RuntimeState = 'created' | 'serving' | 'draining' | 'closed'
 /** What a runtime looks like now: a copy, safe to keep. */
 export interface RuntimeStats extends GroupsStats {
   readonly state: RuntimeState
+  /** Which lanes the connections of servers of `listen()` took. */
+  readonly lanes: LaneStats
   /** The daemons of each process group, and the application groups in them; the fields beside it are this process's own. */
   readonly processGroups: readonly ProcessGroupStats[]
 }
@@ -148,6 +154,7 @@ class TenantRuntime implements Runtime {
   readonly #groups: ProcessGroups
   readonly #dispatcher: Dispatcher
   readonly #heads: HeadDeadlines
+  readonly #lanes: Lanes
   readonly #servers = new Set<ServerEnd>()
   readonly #certificates = new Certificates(systemClock)
   readonly #stopLog: () => void
@@ -174,22 +181,32 @@ class TenantRuntime implements Runtime {
       { timeout: options.headerTimeout, maxTimeout: options.headerMaxTimeout, minRate: options.headerMinRate },
       sweep,
     )
+    const ways = {
+      groups: this.#groups,
+      trust: (peer: ClientFacts, rawHeaders: readonly string[]) => this.#trust(peer, rawHeaders),
+      resolver: () => this.#resolver,
+      accepts: () => this.#closing === undefined,
+    }
+    this.#lanes = new Lanes({
+      ...ways,
+      options: () => this.#options,
+      hasDescriptors: () => openDescriptors() !== undefined,
+      countHanded: () => this.#groups.countHanded(),
+      headerTimeout: options.headerTimeout,
+      sweep,
+    })
     this.#dispatcher = new Dispatcher({
+      ...ways,
       bodies: new BodyDeadlines(
         { timeout: options.bodyTimeout, maxTimeout: options.bodyMaxTimeout, minRate: options.bodyMinRate },
         sweep,
       ),
       clock: systemClock,
       sends: new SendDeadlines(options.sendTimeout, sweep),
-      groups: this.#groups,
-      trust: (peer, rawHeaders) => this.#trust(peer, rawHeaders),
-      resolver: () => this.#resolver,
-      accepts: () => this.#closing === undefined,
     })
     options.signal?.addEventListener('abort', () => void this.close(), { once: true })
     if (options.signal?.aborted === true) void this.close()
-    warnAboutHeapFlag()
-    warnAboutNice(options.tenantNice)
+    warnAboutHost(options)
   }
 
   get options(): ResolvedOptions {
@@ -228,7 +245,8 @@ class TenantRuntime implements Runtime {
 
   async listen(options: ListenOptions = {}): Promise<Server> {
     this.#mustBeOpen()
-    const server = await listen(this.#dispatcher, this.#heads, this.#options.maxConnections, options, {
+    this.#lanes.open()
+    const server = await listen(this.#dispatcher, this.#heads, this.#lanes, this.#options.maxConnections, options, {
       certificates: this.#certificates,
       tenantOf: (host) => this.#resolver.tenantOf(host),
       handshakeTimeout: this.#options.headerTimeout,
@@ -250,7 +268,7 @@ class TenantRuntime implements Runtime {
   }
 
   stats(): RuntimeStats {
-    return { state: this.state, ...this.#groups.stats() }
+    return { state: this.state, lanes: this.#lanes.stats(), ...this.#groups.stats() }
   }
 
   patterns(): readonly string[] | undefined {
@@ -378,19 +396,4 @@ class TenantRuntime implements Runtime {
       await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
     }
   }
-}
-
-/** Threads have priorities of their own on Linux only. */
-function warnAboutNice(nice: number): void {
-  if (nice === 0 || process.platform === 'linux') return
-  publish('tenantry:warning', { message: `tenantNice is ${nice}, but has no effect on ${process.platform}` })
-}
-
-/** `--max-old-space-size` on the command line overrides every thread's own limit: the operator should know. */
-function warnAboutHeapFlag(): void {
-  const flag = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].find((text) => text.includes('--max-old-space-size'))
-  if (flag === undefined) return
-  publish('tenantry:warning', {
-    message: `${flag} applies to every context too: V8 ends the whole process where a context alone would have ended`,
-  })
 }

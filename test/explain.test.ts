@@ -22,7 +22,7 @@ async function explain(options: RuntimeOptions, url: string, rawHeaders: string[
 
 test('a request that would be served is explained from its host to its limits', async (t) => {
   const tenants = await tenantFolder(t, { '*.a.test': MOUNTS })
-  const { limits, ...steps } = await explain({ tenants }, 'https://X.a.test:8443/blog/1?q#top')
+  const { limits, ...steps } = await explain({ tenants, lane: 'relay' }, 'https://X.a.test:8443/blog/1?q#top')
   const directory = path.join(tenants, '*.a.test')
   assert.deepEqual(steps, {
     request: { method: 'GET', url: '/blog/1?q', clientAddress: '192.0.2.1', encrypted: true },
@@ -34,6 +34,7 @@ test('a request that would be served is explained from its host to its limits', 
     applicationGroup: { name: 'x.a.test:8080', key: 'host:x.a.test:8080', by: 'host' },
     processGroup: { name: '', by: 'global' },
     certificate: null,
+    lane: { name: 'relay', why: "lane is 'relay'" },
     problem: null,
     refusal: null,
   })

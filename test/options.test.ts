@@ -37,6 +37,7 @@ test('defaults are filled in, and the result is frozen', () => {
       allowedHosts: undefined,
       serverName: 'localhost',
       labelPort: 'accepting',
+      lane: 'relay',
       trustProxy: false,
       requestVariables: undefined,
       dispatch: undefined,

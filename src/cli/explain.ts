@@ -55,7 +55,7 @@ export async function explain(
 }
 
 function asText({ request, ...steps }: Explanation): string {
-  const { host, allowedBy, dispatch, tenant, mount, applicationGroup, processGroup, limits, certificate, problem, refusal } = steps
+  const { host, allowedBy, dispatch, tenant, mount, applicationGroup, processGroup, limits, certificate, lane, problem, refusal } = steps
   const { method, url, clientAddress, encrypted } = request
   const rows: (readonly [string, string | undefined])[] = [
     ['request', `${method} ${url} from ${clientAddress}${encrypted ? ' over TLS' : ''}`],
@@ -68,6 +68,7 @@ function asText({ request, ...steps }: Explanation): string {
     ['process', processGroup === null ? undefined : named(processGroup, 'this one')],
     ['limits', limits === null ? undefined : Object.entries<number>({ ...limits }).map(([name, value]) => shown(name, value)).join(', ')],
     ['tls', certificate === null ? undefined : `the tenant's own certificate, for ${certificate.hosts} until ${certificate.validTo.slice(0, 10)}`],
+    ['lane', lane === null ? undefined : lane.why === null ? 'hand-off' : `${lane.name}: ${lane.why}`],
     ['problem', problem === null ? undefined : `${problem.pattern}: ${problem.message}`],
     ['answer', refusal === null ? "the application's" : `${refusal.status} ${refusal.code}: ${refusal.message}`],
   ]

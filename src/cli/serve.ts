@@ -62,6 +62,7 @@ function report(
   const url =
     typeof address === 'object' && address !== null ? urlOf(address.address, address.port, configuration.tls !== undefined) : configuration.host
   const { options } = runtime
+  const { obstacle } = runtime.stats().lanes
   const allowed = options.allowedHosts === true ? ['*'] : (options.allowedHosts ?? runtime.patterns() ?? [])
   const fields = {
     url,
@@ -69,13 +70,14 @@ function report(
     allowed: allowed.slice(0, MAX_HOSTS),
     allowedCount: allowed.length,
     caps: capsOf(options),
+    lane: obstacle === null ? 'handoff' : 'relay',
   }
   logger?.info(fields, 'listening')
   if (options.allowedHosts === true) {
     logger?.warn('any host is allowed: a client chooses the names of groups; the caps are all that bounds them')
   }
   // On stderr, so that stdout is nothing but log lines.
-  stderr.write(startReport({ version, url, patterns: runtime.patterns(), problems: runtime.problems(), options }))
+  stderr.write(startReport({ version, url, patterns: runtime.patterns(), problems: runtime.problems(), options, obstacle }))
 }
 
 function untilEnd(

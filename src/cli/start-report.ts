@@ -36,10 +36,12 @@ export interface StartFacts {
   readonly patterns: readonly string[] | undefined
   readonly problems: readonly { readonly pattern: string; readonly message: string }[]
   readonly options: ResolvedOptions
+  /** Why no connection can be handed over; null where some can. */
+  readonly obstacle: string | null
 }
 
 /** What a person wants to know at the start: where, who, within what, and what to try. */
-export function startReport({ version, url, patterns, problems, options }: StartFacts): string {
+export function startReport({ version, url, patterns, problems, options, obstacle }: StartFacts): string {
   const lines = ['', `  tenantry ${version} on ${url}`, '']
   if (patterns === undefined) {
     lines.push('  tenants   named by a function')
@@ -59,8 +61,14 @@ export function startReport({ version, url, patterns, problems, options }: Start
   for (const [name, { limits, maxContexts = options.maxContexts }] of Object.entries(options.processGroups)) {
     lines.push(`  daemons   ${limits.processes} of the process group '${name}', at most ${maxContexts} contexts each`)
   }
+  lines.push(`  lane      ${describeLane(obstacle)}`)
   lines.push(`  idle      ${options.idleTimeout === 0 ? 'never ends' : `ends after ${formatDuration(options.idleTimeout)}`}`, '')
   return `${lines.join('\n')}\n`
+}
+
+/** One line on how requests come to their contexts. */
+function describeLane(obstacle: string | null): string {
+  return obstacle === null ? 'hand-off where a connection allows it, else relay' : `relay: ${obstacle}`
 }
 
 /** A line to copy into a shell: a host that the pattern matches, asked of this server. */

@@ -28,7 +28,7 @@ export interface ServedRuntime {
   /** Drains, then ends; `zombies` counts the threads that could not be ended. */
   close(): Promise<{ readonly zombies: number }>
   destroy(): Promise<void>
-  stats(): { readonly zombies: number }
+  stats(): { readonly zombies: number; readonly lanes: { readonly obstacle: string | null } }
 }
 
 /** Where signals come from: the process, or a test. */

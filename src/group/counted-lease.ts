@@ -1,4 +1,4 @@
-import type { Context } from '../context/context.ts'
+import type { Context, OfferedConnection } from '../context/context.ts'
 import type { DaemonSlot } from './daemon-slot.ts'
 import type { Lease } from './lease.ts'
 import type { GroupLimits } from './tenant.ts'
@@ -26,8 +26,18 @@ export class CountedLease implements Lease {
   }
 
   release(served: boolean): void {
+    this.#leave()
+    this.#lease.release(served)
+  }
+
+  handOver(connection: OfferedConnection): boolean {
+    if (!this.#lease.handOver(connection)) return false
+    this.#leave()
+    return true
+  }
+
+  #leave(): void {
     if (this.#slot !== undefined) this.#slot.load--
     this.#slot = undefined
-    this.#lease.release(served)
   }
 }

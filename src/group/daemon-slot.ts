@@ -15,7 +15,7 @@ const FAILURES: ReadonlySet<EndReason> = new Set(['crash', 'exit', 'startup', 'p
 
 /** What a slot needs of the house. */
 export interface SlotHost {
-  readonly groups: Omit<GroupsOptions, 'createContext' | 'createSpare' | 'mayStart'>
+  readonly groups: Omit<GroupsOptions, 'createContext' | 'createSpare' | 'mayStart' | 'onHandedOver' | 'onHandedUse'>
   openDaemon(): Daemon
   startIn(daemon: Daemon, spec: ContextSpec): Context
   startSpareIn(daemon: Daemon): SpareContext
@@ -55,7 +55,20 @@ export class DaemonSlot {
       // No daemon is started for a spare one.
       createSpare: () => (this.#daemon?.state === 'serving' ? host.startSpareIn(this.#daemon) : undefined),
       mayStart: () => !this.#isDown,
+      // Its lease counted as one.
+      onHandedOver: () => {
+        this.requests--
+      },
+      onHandedUse: (requests) => {
+        this.requests += requests
+        this.usedAt = clock.now()
+      },
     })
+  }
+
+  /** What it has to do, on both lanes. */
+  get busy(): number {
+    return this.load + this.groups.handed.inFlight
   }
 
   /** Its daemons died too soon: no other one starts yet. */

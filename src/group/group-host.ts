@@ -23,6 +23,8 @@ export interface GroupHost<Group> {
   onShort(group: Group): void
   /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
   onBereft(group: Group): void
+  /** A client's connection moved into one of its contexts. */
+  onHandedOver(): void
   /** A request waited for queueTimeout in vain. */
   onQueueTimeout(): void
   /** The last waiting request went away. */

@@ -1,4 +1,4 @@
-import type { Context } from '../context/context.ts'
+import type { Context, OfferedConnection } from '../context/context.ts'
 import type { Lease } from './lease.ts'
 import type { GroupLimits } from './tenant.ts'
 
@@ -6,6 +6,8 @@ import type { GroupLimits } from './tenant.ts'
 export interface LeaseKeeper {
   readonly context: Context
   onRelease(served: boolean): void
+  /** Instead of a release: a connection has moved into the context. */
+  onHandedOver(): void
 }
 
 /** One slot in one context; given back once. */
@@ -26,5 +28,13 @@ export class GroupLease implements Lease {
     const keeper = this.#keeper
     this.#keeper = undefined
     keeper?.onRelease(served)
+  }
+
+  handOver(connection: OfferedConnection): boolean {
+    const keeper = this.#keeper
+    if (keeper === undefined || !this.context.handOver(connection)) return false
+    this.#keeper = undefined
+    keeper.onHandedOver()
+    return true
   }
 }

@@ -2,6 +2,7 @@ import type { ContextState } from '../context/context.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { EndReason } from '../events.ts'
 import type { Group, GroupState } from './group.ts'
+import type { Handed } from './handed.ts'
 import type { Headcount, ZombieStats } from './headcount.ts'
 import type { Member } from './member.ts'
 import type { Segment } from './policy.ts'
@@ -14,12 +15,22 @@ export type UnreadyReason = 'draining' | 'zombies' | 'memory'
 export interface GroupContextStats {
   readonly id: number
   readonly state: ContextState
-  /** Leases that are out. */
+  /** Requests under way, on both lanes. */
   readonly inFlight: number
   /** Requests that it answered. */
   readonly served: number
   /** Heap and external memory, bytes. */
   readonly memory: number
+}
+
+/** Connections that a group's contexts have got, and what they do on them. */
+export interface HandedStats {
+  /** Connections that were handed over so far. */
+  readonly total: number
+  /** Of these, open. */
+  readonly connections: number
+  readonly inFlight: number
+  readonly served: number
 }
 
 /** One group, seen now. */
@@ -33,9 +44,12 @@ export interface GroupStats {
   readonly segment: Segment | undefined
   /** More than one where the tenant has `threads`. */
   readonly contexts: readonly GroupContextStats[]
+  /** Requests under way, on both lanes. */
   readonly inFlight: number
   readonly queued: number
   readonly failures: number
+  /** What of this its contexts do on connections that were handed to them. */
+  readonly handed: HandedStats
   /** Requests that its contexts answered. */
   readonly served: number
   /** Heap and external memory of its contexts, bytes. */
@@ -111,16 +125,28 @@ export function countGroups(
 }
 
 function describe(group: Group, registry: Registry<Group>): GroupStats {
-  const { target, members, state, inFlight, queued, failures } = group
+  const { target, members, state, queued, failures } = group
   const { key, label, processGroup, pattern } = target
   const segment = registry.peek(key) === group ? registry.segment(key) : undefined
   const contexts = members.map(describeMember)
   const served = contexts.reduce((sum, context) => sum + context.served, 0)
   const memory = contexts.reduce((sum, context) => sum + context.memory, 0)
-  return { key, label, processGroup, pattern, state, segment, contexts, inFlight, queued, failures, served, memory }
+  const handed = countHanded(members)
+  const inFlight = group.inFlight + handed.inFlight
+  return { key, label, processGroup, pattern, state, segment, contexts, inFlight, queued, failures, handed, served, memory }
 }
 
-function describeMember({ context: { id, state, scoreboard }, inFlight }: Member): GroupContextStats {
+function describeMember({ context: { id, state, scoreboard }, inFlight, handed }: Member): GroupContextStats {
   const memory = scoreboard.read('heapUsed') + scoreboard.read('external')
-  return { id, state, inFlight, served: scoreboard.read('served'), memory }
+  return { id, state, inFlight: inFlight + handed.inFlight, served: scoreboard.read('served'), memory }
+}
+
+function countHanded(members: readonly Member[]): HandedStats {
+  const sum = (count: (handed: Handed) => number): number => members.reduce((total, { handed }) => total + count(handed), 0)
+  return {
+    total: sum(({ given }) => given),
+    connections: sum(({ open }) => open),
+    inFlight: sum(({ inFlight }) => inFlight),
+    served: sum(({ served }) => served),
+  }
 }

@@ -1,22 +1,17 @@
 import type { Context, ContextEnd } from '../context/context.ts'
-import { asTenantryError, TenantryError } from '../errors.ts'
-import type { ErrorCode } from '../errors.ts'
-import { publish, watched } from '../events.ts'
-import type { EndReason } from '../events.ts'
-import { StateMachine } from '../state.ts'
-import type { Transitions } from '../state.ts'
+import { asTenantryError, TenantryError, type ErrorCode } from '../errors.ts'
+import { publish, watched, type EndReason } from '../events.ts'
+import { StateMachine, type Transitions } from '../state.ts'
 import type { GroupView } from './admission.ts'
 import { Failures } from './backoff.ts'
 import { specOf } from './context-spec.ts'
 import type { GroupHost } from './group-host.ts'
 import { GroupLease } from './group-lease.ts'
 import type { GroupTarget, Lease } from './lease.ts'
-import { Member } from './member.ts'
-import type { MemberOwner } from './member.ts'
+import { Member, type MemberOwner } from './member.ts'
 import { Members } from './members.ts'
 import type { Registered } from './registry.ts'
-import { WaitQueue } from './wait-queue.ts'
-import type { Waiting } from './wait-queue.ts'
+import { WaitQueue, type Waiting } from './wait-queue.ts'
 
 export type GroupState = 'starting' | 'serving' | 'failed' | 'draining' | 'closed'
 
@@ -108,7 +103,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   get idle(): boolean {
-    return this.inFlight === 0 && this.#queue.size === 0 && this.#state.is('serving', 'failed')
+    return this.#queue.size === 0 && this.#state.is('serving', 'failed') && !this.#members.areBusy
   }
 
   /** Whether a start would serve anybody. */
@@ -135,6 +130,12 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** Milliseconds since it was last used. */
   unusedFor(now: number): number {
     return now - this.#usedAt
+  }
+
+  /** Its contexts were at work on connections of their own. */
+  noteUse(now: number, hasServed: boolean): void {
+    this.#usedAt = now
+    if (hasServed) this.#failures.forget()
   }
 
   /** Takes a slot. Only for who was admitted. */
@@ -377,7 +378,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** The contexts of a draining group that have finished their work may go. */
   #settle(): void {
     if (this.#queue.size > 0) return
-    for (const member of this.members) if (member.isReady && member.inFlight === 0) member.letGo(this.#reason)
+    for (const member of this.members) if (member.isReady && !member.busy) member.letGo(this.#reason)
   }
 
   #onLeave(): void {

@@ -18,6 +18,10 @@ export interface GroupsOptions extends AdmissionLimits {
   readonly createSpare?: CreateSpare
   /** Births wait while it says no; `resume()` looks again. Default: they never do. */
   readonly mayStart?: () => boolean
+  /** A lease has become a connection in a context: what is asked on it is told by `onHandedUse`. */
+  readonly onHandedOver?: () => void
+  /** So many requests were served since the last look on connections that were handed over. */
+  readonly onHandedUse?: (requests: number) => void
   readonly clock: Clock
   /** 0 to 1, for jitter; default Math.random. */
   readonly random?: () => number

@@ -12,6 +12,7 @@ import { Group } from './group.ts'
 import type { GroupHost } from './group-host.ts'
 import { countContexts, countGroups, unreadyReasons } from './group-stats.ts'
 import type { CloseCount, GroupsStats } from './group-stats.ts'
+import { HandedSum } from './handed-sum.ts'
 import { Headcount } from './headcount.ts'
 import type { GroupsOptions } from './groups-options.ts'
 import type { GroupTarget, Lease } from './lease.ts'
@@ -25,6 +26,7 @@ const WORN_OUT: ReadonlySet<EndReason> = new Set(['requests', 'age', 'memory', '
 
 /** All application groups of a process, under the caps. */
 export class Groups {
+  readonly handed: HandedSum
   readonly #limits: GroupsOptions
   readonly #clock: Clock
   readonly #host: GroupHost<Group>
@@ -49,7 +51,8 @@ export class Groups {
     this.#clock = clock
     this.#drainTimeout = drainTimeout
     this.#registry = new Registry(options.maxGroups)
-    this.#supervisor = new Supervisor(clock, () => this.#all(), () => {
+    this.handed = new HandedSum(() => this.#all(), this.#registry, options)
+    this.#supervisor = new Supervisor(clock, () => this.#all(), this.handed, () => {
       const buried = this.#count.bury()
       if (this.#count.passSlowStarts(clock.now()) || buried) this.#births.pump()
       for (const group of this.#registry.values()) this.#births.widen(group)
@@ -75,6 +78,7 @@ export class Groups {
       onParted: (group) => this.#outside.add(group),
       onShort: (group) => this.#births.widen(group),
       onBereft: (group) => this.#onBereft(group),
+      onHandedOver: () => this.handed.note(),
       onQueueTimeout: () => this.#countRefusal('ERR_QUEUE_TIMEOUT'),
       onAbandoned: (group) => this.#births.abandon(group),
     }

@@ -1,4 +1,4 @@
-import type { Context } from '../context/context.ts'
+import type { Context, OfferedConnection } from '../context/context.ts'
 import type { GroupLimits, ResolvedTenant } from './tenant.ts'
 
 /** The group that a request asks for, resolved from its head. */
@@ -25,4 +25,9 @@ export interface Lease {
   readonly limits: GroupLimits
   /** Returns the slot; a second call does nothing. `served`: an answer's head came from the application. */
   release(served: boolean): void
+  /**
+   * Moves a client's connection into the context and returns the slot: from now on, the context counts what comes.
+   * False: nothing has happened, and the lease is still to be released.
+   */
+  handOver(connection: OfferedConnection): boolean
 }

@@ -5,6 +5,7 @@ import { asTenantryError } from '../errors.ts'
 import type { TenantryError } from '../errors.ts'
 import type { EndReason } from '../events.ts'
 import type { LeaseKeeper } from './group-lease.ts'
+import { Handed } from './handed.ts'
 import type { ResolvedTenant } from './tenant.ts'
 import { Vitals } from './vitals.ts'
 
@@ -31,11 +32,15 @@ export interface MemberHost {
   readonly drainTimeout: number
   /** It was told to end. */
   onEnding(context: Context): void
+  /** A client's connection moved into it. */
+  onHandedOver(): void
 }
 
 /** One context of a group, from its start to its end: its slots, how it is doing, its drain. */
 export class Member implements LeaseKeeper {
   readonly context: Context
+  /** What it does on connections of its own. */
+  readonly handed: Handed
   /** Hears what becomes of it. */
   owner: MemberOwner
   readonly #host: MemberHost
@@ -54,6 +59,7 @@ export class Member implements LeaseKeeper {
 
   constructor(context: Context, owner: MemberOwner, host: MemberHost) {
     this.context = context
+    this.handed = new Handed(context.scoreboard)
     this.owner = owner
     this.#host = host
     context.onCondemned = (reason, error) => {
@@ -83,7 +89,7 @@ export class Member implements LeaseKeeper {
 
   /** Whether it answered a request. */
   get hasServed(): boolean {
-    return this.#hasServed
+    return this.#hasServed || this.handed.served > 0
   }
 
   /** It works on something. */
@@ -122,18 +128,24 @@ export class Member implements LeaseKeeper {
 
   /** Requests that it works on, those of handed connections among them. */
   get #load(): number {
-    return this.#inFlight + this.context.scoreboard.read('handedInFlight')
+    return this.#inFlight + this.handed.inFlight
   }
 
   /** Connections that were handed to it: each may bring a request at any time, and cannot move on. */
   get #clients(): number {
-    return this.context.scoreboard.read('handedConnections')
+    return this.handed.open
   }
 
   onRelease(served: boolean): void {
     this.#inFlight--
     if (served) this.#hasServed = true
     this.owner.onRelease(this, served)
+  }
+
+  onHandedOver(): void {
+    this.handed.give()
+    this.#host.onHandedOver()
+    this.onRelease(false)
   }
 
   /** The judgement on it now; `idle`, `elapsed`: as for Vitals. undefined while it starts. */

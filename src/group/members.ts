@@ -20,6 +20,11 @@ export class Members {
     return this.#inFlight
   }
 
+  /** Whether one of them works on something, on either lane. */
+  get areBusy(): boolean {
+    return this.#all.some(({ busy }) => busy)
+  }
+
   /** None is still starting. */
   get areReady(): boolean {
     return this.#all.every(({ isReady }) => isReady)

@@ -108,7 +108,7 @@ export class ProcessGroup {
     return this.#slots.reduce((best, slot) => {
       // One whose daemon keeps dying has the least to do.
       if (slot.isDown !== best.isDown) return best.isDown ? slot : best
-      return slot.load < best.load || (slot.load === best.load && slot.usedAt > best.usedAt) ? slot : best
+      return slot.busy < best.busy || (slot.busy === best.busy && slot.usedAt > best.usedAt) ? slot : best
     })
   }
 

@@ -53,6 +53,11 @@ export class ProcessGroups {
     return (await Promise.all(all.map(async (groups) => await groups.reload(name, retarget)))).includes(true)
   }
 
+  /** Connections that were handed over and are open. */
+  countHanded(): number {
+    return this.#all().reduce((sum, { handed }) => sum + handed.count(), 0)
+  }
+
   /** What the groups in the tables serve now; each key once, though several daemons may have it. */
   targets(): readonly GroupTarget[] {
     const targets = this.#all().flatMap((groups) => groups.targets())

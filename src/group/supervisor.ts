@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { TenantryError } from '../errors.ts'
 import type { Group } from './group.ts'
+import type { HandedSum } from './handed-sum.ts'
 
 /** How often the supervisor looks; milliseconds. */
 export const TICK = 500
@@ -12,13 +13,20 @@ const FORGET_FAILED = 5 * 60_000
 export class Supervisor {
   readonly #clock: Clock
   readonly #groups: () => readonly Group[]
+  readonly #handed: Pick<HandedSum, 'look'>
   readonly #onTick: () => void
   #stop: (() => void) | undefined
   #lookedAt = 0
 
-  constructor(clock: Clock, groups: () => readonly Group[], onTick: () => void) {
+  constructor(
+    clock: Clock,
+    groups: () => readonly Group[],
+    handed: Pick<HandedSum, 'look'>,
+    onTick: () => void,
+  ) {
     this.#clock = clock
     this.#groups = groups
+    this.#handed = handed
     this.#onTick = onTick
   }
 
@@ -39,6 +47,7 @@ export class Supervisor {
     // Time in which the front itself stood still proves nothing about a context.
     const elapsed = Math.min(now - this.#lookedAt, TICK * 2)
     this.#lookedAt = now
+    this.#handed.look(now)
     for (const group of this.#groups()) supervise(group, now, elapsed)
     this.#onTick()
   }

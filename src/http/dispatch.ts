@@ -1,6 +1,7 @@
 import { TenantryError } from '../errors.ts'
 import { cutText, dispatchTracing } from '../events.ts'
 import { replyWithError } from '../connection/error-reply.ts'
+import { takeEarlyRefusal } from './early-refusal.ts'
 import { readExtendedConnect } from './extended-connect.ts'
 import { FetchPassage } from './fetch.ts'
 import { HandlerDeadlines } from './handler-deadlines.ts'
@@ -110,6 +111,8 @@ export class Dispatcher {
 
   #dispatch(passage: Passage<RequestSource>): void {
     try {
+      const refusal = takeEarlyRefusal(passage.req.socket)
+      if (refusal !== undefined) throw refusal
       const route = this.#resolve(passage)
       if (route instanceof Promise) {
         route.then((found) => this.#acquire(passage, found)).catch((error: unknown) => passage.refuseAny(error))

@@ -139,12 +139,22 @@ export class Resolver {
         mounts: perMount ? [tenant.mounts[mount] as { path: string; entry: string }] : tenant.mounts,
       },
     }
-    if (chosen === undefined && BY_HOST.has(tenant.applicationGroup.kind) && BY_HOST.has(tenant.processGroup.kind)) {
+    if (chosen === undefined && isLabelledByHost(tenant)) {
       const { hostPort, acceptingPort } = facts
       this.#last.set(found, { host: facts.host, hostPort, acceptingPort, mount, route })
     }
     return route
   }
+}
+
+function isLabelledByHost({ applicationGroup, processGroup }: ResolvedTenant): boolean {
+  return BY_HOST.has(applicationGroup.kind) && BY_HOST.has(processGroup.kind)
+}
+
+/** Whether all requests for the same host on the same port go to the group of this one, whatever else they say. */
+export function isByHost({ target: { tenant } }: Route): boolean {
+  const isPerMount = tenant.applicationGroup.perMount || tenant.processGroup.perMount
+  return isLabelledByHost(tenant) && (tenant.mounts.length === 1 || !isPerMount)
 }
 
 function isFor(last: LastRoute, { host, hostPort, acceptingPort }: RequestFacts): boolean {

@@ -1,5 +1,5 @@
 import http from 'node:http'
-import { publish } from '../events.ts'
+import { LaneServer, publishDrop } from './lane-server.ts'
 import { createSecureServer } from './secure-server.ts'
 import { resolveTls } from './tls-options.ts'
 import type https from 'node:https'
@@ -7,6 +7,7 @@ import type http2 from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from './dispatch.ts'
 import type { HeadDeadlines } from './head-deadlines.ts'
+import type { Lanes } from './lane.ts'
 import type { CertificateHouse } from './secure-server.ts'
 import type { ListenTls } from './tls-options.ts'
 
@@ -22,10 +23,14 @@ export interface ListenOptions {
   readonly tls?: ListenTls
 }
 
-/** A server whose every request goes to the dispatcher. Rejects when it cannot listen, or has no usable certificate. */
+/**
+ * A server whose every request goes to the dispatcher, or with its connection to a context. Rejects when it cannot
+ * listen, or has no usable certificate.
+ */
 export async function listen(
   dispatcher: Dispatcher,
   heads: HeadDeadlines,
+  lanes: Lanes,
   maxConnections: number,
   options: ListenOptions,
   house: CertificateHouse,
@@ -33,6 +38,8 @@ export async function listen(
   const server = await createServer(dispatcher, options, house)
   heads.protect(server)
   if (maxConnections > 0) boundConnections(server, maxConnections)
+  if (options.tls === undefined) new LaneServer(server, lanes, maxConnections)
+  else server.on('secureConnection', () => lanes.countRelayed('tls'))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.path === undefined ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 } : { path: options.path }, () => {
@@ -77,6 +84,5 @@ function wireHttp2(server: http2.Http2Server, dispatcher: Dispatcher): void {
 /** Node closes each one above it at once, without a byte. */
 function boundConnections(server: http.Server | https.Server, maxConnections: number): void {
   server.maxConnections = maxConnections
-  const message = `A connection was closed at once: there are maxConnections (${maxConnections}) already`
-  server.on('drop', () => publish('tenantry:admission:refuse', { host: '', code: 'ERR_CONNECTION_LIMIT', message }))
+  server.on('drop', () => publishDrop(maxConnections))
 }

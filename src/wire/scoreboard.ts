@@ -24,6 +24,8 @@ export const Cell = {
   handedInFlight: 11,
   /** Requests served on them; `served` counts them too. */
   handedServed: 12,
+  /** Connections that were handed over and that it has opened so far, or failed to. */
+  handedOpened: 13,
 } as const
 
 export type ScoreboardCell = keyof typeof Cell

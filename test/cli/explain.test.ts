@@ -19,6 +19,7 @@ const SERVED: Explanation = {
   // Three of them: one of each kind.
   limits: { memoryLimit: 256 * MB, idleTimeout: 0, maxQueue: 1 } as NonNullable<Explanation['limits']>,
   certificate: { hosts: 'DNS:a.example.test', validTo: '2031-05-06T07:08:09.000Z' },
+  lane: { name: 'relay', why: 'it is Tuesday' },
   problem: null,
   refusal: null,
 }
@@ -27,6 +28,7 @@ const REFUSED: Explanation = {
   ...SERVED,
   allowedBy: null, dispatch: null, tenant: null, mount: null, applicationGroup: null, processGroup: null, limits: null,
   certificate: null,
+  lane: null,
   problem: { pattern: 'a.example.test', message: 'no entry' },
   refusal: { status: 421, code: 'ERR_HOST_NOT_ALLOWED', message: 'The host is not allowed' },
 }
@@ -57,6 +59,7 @@ test('a request that would be served is explained line by line, exit code 0', as
     'process     this one, by %{GLOBAL}',
     'limits      memoryLimit 256mb, idleTimeout off, maxQueue 1',
     "tls         the tenant's own certificate, for DNS:a.example.test until 2031-05-06",
+    'lane        relay: it is Tuesday',
     "answer      the application's",
     '',
   ])

@@ -63,8 +63,8 @@ export class FakeRuntime implements ServedRuntime {
     this.#server?.close()
   }
 
-  stats(): { zombies: number } {
-    return { zombies: this.zombies }
+  stats(): { zombies: number; lanes: { obstacle: string | null } } {
+    return { zombies: this.zombies, lanes: { obstacle: null } }
   }
 
   async #call(name: string): Promise<void> {

@@ -8,6 +8,7 @@ const facts = {
   url: 'http://127.0.0.1:8080',
   patterns: ['express.example.test', '*.sites.example.test', '_default'],
   problems: [],
+  obstacle: null,
   options: resolveOptions({ tenants: 'x', maxContexts: 20, memoryLimit: '128mb', maxStarts: 60, maxStarting: 2 }),
 }
 
@@ -21,6 +22,11 @@ test('the lines to try name a host that each tenant answers', () => {
     /caps {6}20 contexts \(128mb each\), 18 groups \(9 per wildcard\), 60 starts a minute \(2 at once\)\n/,
   )
   assert.match(report, /idle {6}ends after 10m\n/)
+})
+
+test('the report says which lane requests take, and why it is not the other one', () => {
+  assert.match(startReport(facts), /lane {6}hand-off where a connection allows it, else relay\n/)
+  assert.match(startReport({ ...facts, obstacle: 'it is Tuesday' }), /lane {6}relay: it is Tuesday\n/)
 })
 
 test('daemons and what they may hold are reported, and an idle group that never ends', () => {

@@ -77,7 +77,7 @@ export async function startRelay(
       open = false
     }
     new Relay(req, res, readBodyFacts(req.rawHeaders), {
-      lease: { context, label, limits: { ...LIMITS, ...limits }, release },
+      lease: { context, label, limits: { ...LIMITS, ...limits }, release, handOver: () => false },
       mount: 0,
       client: { clientAddress: '192.0.2.9', clientPort: 99, encrypted: false },
       requestId: 1,

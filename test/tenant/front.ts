@@ -48,6 +48,7 @@ export async function serveEntry(t: TestContext, entry: string, options: FrontOp
         if (open) released.push(served)
         open = false
       },
+      handOver: () => false,
     }
   }
   const deadlines = new HandlerDeadlines(systemClock)

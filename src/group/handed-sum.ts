@@ -1,0 +1,54 @@
+import type { Group } from './group.ts'
+import type { GroupsOptions } from './groups-options.ts'
+import type { Registry } from './registry.ts'
+
+/** What all groups of a process do on connections that were handed over. */
+export class HandedSum {
+  readonly #groups: () => readonly Group[]
+  readonly #registry: Registry<Group>
+  readonly #options: GroupsOptions
+  #inFlight = 0
+
+  constructor(groups: () => readonly Group[], registry: Registry<Group>, options: GroupsOptions) {
+    this.#groups = groups
+    this.#registry = registry
+    this.#options = options
+  }
+
+  /** Requests under way at the last look, and connections handed over since: roughly, and at no cost. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** A connection was handed over: it brings a request. */
+  note(): void {
+    this.#inFlight++
+    this.#options.onHandedOver?.()
+  }
+
+  /** Connections that are open: counted one context after the other. */
+  count(): number {
+    let sum = 0
+    for (const { members } of this.#groups()) for (const { handed } of members) sum += handed.open
+    return sum
+  }
+
+  /** The supervisor looks: what was served meanwhile is as much use of a group as what comes through the front. */
+  look(now: number): void {
+    this.#inFlight = 0
+    for (const group of this.#groups()) {
+      let served = 0
+      let inFlight = 0
+      for (const { handed } of group.members) {
+        served += handed.look()
+        inFlight += handed.inFlight
+      }
+      this.#inFlight += inFlight
+      if (served > 0 || inFlight > 0) group.noteUse(now, served > 0)
+      if (served === 0) continue
+      const { key } = group.target
+      if (this.#registry.peek(key) === group) this.#registry.use(key, now)
+      this.#options.onHandedUse?.(served)
+    }
+  }
+}

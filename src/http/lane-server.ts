@@ -1,0 +1,119 @@
+import { publish } from '../events.ts'
+import { Arrival } from './arrival.ts'
+import type http from 'node:http'
+import type net from 'node:net'
+import type { GroupTarget, Lease } from '../group/lease.ts'
+import type { Waiting } from '../group/wait-queue.ts'
+import type { ArrivalHost } from './arrival.ts'
+import type { FirstHead } from './first-bytes.ts'
+import type { Lanes } from './lane.ts'
+import type { RelayReason } from './lane-choice.ts'
+
+const REQUEST_EVENTS = ['request', 'upgrade', 'connect', 'checkContinue', 'checkExpectation', 'clientError'] as const
+
+/**
+ * A server that Tenantry owns, whose connections choose their lanes: one whose
+ * first request says where all of them lead is handed over to its context, every
+ * other one goes to the listeners that the server had, as if they had accepted it.
+ */
+export class LaneServer implements ArrivalHost {
+  readonly #server: http.Server
+  readonly #lanes: Lanes
+  readonly #maxConnections: number
+  readonly #ordinary: readonly ((socket: net.Socket) => void)[]
+  readonly #asMade: readonly unknown[]
+  /** Connections that have sent nothing yet. */
+  readonly #silent = new Set<Arrival>()
+  /** Open in this process. */
+  #open = 0
+  /** Handed over and open: at most so many. */
+  #handed = 0
+
+  /** After everything that is to listen to the server's own connections. */
+  constructor(server: http.Server, lanes: Lanes, maxConnections: number) {
+    this.#server = server
+    this.#lanes = lanes
+    this.#maxConnections = maxConnections
+    this.#ordinary = server.listeners('connection') as ((socket: net.Socket) => void)[]
+    this.#asMade = settingsOf(server)
+    server.removeAllListeners('connection')
+    server.on('connection', (socket) => this.#accept(socket))
+    const closeIdle = server.closeIdleConnections.bind(server)
+    server.closeIdleConnections = () => {
+      for (const arrival of this.#silent) arrival.close()
+      closeIdle()
+    }
+  }
+
+  choose(socket: net.Socket, head: FirstHead): GroupTarget | RelayReason | Promise<GroupTarget | RelayReason> {
+    return this.#lanes.choose(socket, head)
+  }
+
+  acquire(target: GroupTarget, who: Waiting): Lease | Promise<Lease> {
+    return this.#lanes.acquire(target, who)
+  }
+
+  onSpoken(arrival: Arrival): void {
+    this.#silent.delete(arrival)
+    this.#lanes.settings.sweep.delete(arrival)
+  }
+
+  onHandedOver({ context, label }: Lease): void {
+    this.#handed++
+    this.#lanes.countHandOver()
+    publish('tenantry:connection:handoff', { label, processGroup: context.spec.processGroup, contextId: context.id })
+  }
+
+  onStay(socket: net.Socket, reason: RelayReason): void {
+    this.#lanes.countRelayed(reason)
+    for (const listener of this.#ordinary) listener.call(this.#server, socket)
+  }
+
+  #accept(socket: net.Socket): void {
+    this.#open++
+    socket.once('close', this.#onClose)
+    if (this.#isFull()) {
+      // A reset while it closes must not end the process.
+      socket.on('error', () => {})
+      socket.destroy()
+      publishDrop(this.#maxConnections)
+      return
+    }
+    const reason = this.#lanes.obstacleTo(socket) ?? (this.#wasChanged() ? 'server' : undefined)
+    if (reason !== undefined) {
+      this.onStay(socket, reason)
+      return
+    }
+    const { headerTimeout, sweep } = this.#lanes.settings
+    const arrival = new Arrival(socket, this, sweep.clock.now() + headerTimeout)
+    this.#silent.add(arrival)
+    if (headerTimeout > 0) sweep.add(arrival)
+  }
+
+  readonly #onClose = (): void => {
+    this.#open--
+  }
+
+  /** Node's own bound knows nothing of connections that were handed over. They are counted only where it may be reached. */
+  #isFull(): boolean {
+    if (this.#maxConnections === 0 || this.#handed === 0 || this.#open + this.#handed <= this.#maxConnections) return false
+    this.#handed = this.#lanes.settings.countHanded()
+    return this.#open + this.#handed > this.#maxConnections
+  }
+
+  /** Somebody has given the server settings or listeners of his own, of which a context would know nothing. */
+  #wasChanged(): boolean {
+    return settingsOf(this.#server).some((value, at) => value !== this.#asMade[at])
+  }
+}
+
+/** A connection was closed without a byte. */
+export function publishDrop(maxConnections: number): void {
+  const message = `A connection was closed at once: there are maxConnections (${maxConnections}) already`
+  publish('tenantry:admission:refuse', { host: '', code: 'ERR_CONNECTION_LIMIT', message })
+}
+
+function settingsOf(server: http.Server): readonly unknown[] {
+  const { timeout, keepAliveTimeout, maxRequestsPerSocket, maxHeadersCount } = server
+  return [timeout, keepAliveTimeout, maxRequestsPerSocket, maxHeadersCount, ...REQUEST_EVENTS.map((name) => server.listenerCount(name))]
+}
