@@ -9,6 +9,7 @@ import { Groups } from './group/groups.ts'
 import { ProcessGroup } from './group/process-group.ts'
 import { ProcessGroups } from './group/process-groups.ts'
 import type { ResolvedOptions } from './options.ts'
+import type { ConnectionPace } from './wire/held.ts'
 
 /** The groups of this process and of every process group, and how to close what they share. */
 export interface Houses {
@@ -25,7 +26,7 @@ export function openHouses(options: ResolvedOptions): Houses {
   // One ceiling for the whole server: each daemon's groups make room when all processes together pass it.
   const residentMemory = (): number =>
     [...daemons.values()].reduce((sum, { resident }) => sum + resident, process.memoryUsage.rss())
-  const shared = { ...options, clock, residentMemory }
+  const shared = { ...options, clock, residentMemory, pace: paceOf(options) }
   const spare = (processGroup: string): SpareSettings => ({ clock, processGroup, startupTimeout, terminateTimeout })
   const own = new Groups({
     ...shared,
@@ -60,5 +61,14 @@ function capsFor(
     maxGroups: Math.min(maxGroups, maxContexts),
     maxGroupsPerPattern: Math.min(maxGroupsPerPattern, maxContexts),
     maxStarting: Math.min(maxStarting, maxContexts),
+  }
+}
+
+/** What the front's own connections are held to. */
+function paceOf(options: ResolvedOptions): ConnectionPace {
+  const { headerTimeout, headerMaxTimeout, headerMinRate, bodyTimeout, bodyMaxTimeout, bodyMinRate } = options
+  const { sendTimeout, queueTimeout } = options
+  return {
+    headerTimeout, headerMaxTimeout, headerMinRate, bodyTimeout, bodyMaxTimeout, bodyMinRate, sendTimeout, queueTimeout,
   }
 }

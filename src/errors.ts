@@ -7,6 +7,7 @@
 const TABLE = {
   ERR_HOST_INVALID: 400,
   ERR_HOST_NOT_ALLOWED: 421,
+  ERR_MISDIRECTED: 421,
   ERR_ACCESS_DENIED: 403,
   ERR_TENANT_NOT_FOUND: 404,
   ERR_READ_TIMEOUT: 408,
@@ -42,6 +43,11 @@ const TABLE = {
 } as const
 
 export type ErrorCode = keyof typeof TABLE
+
+/** Whether text that came from elsewhere is a code. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(TABLE, text)
+}
 
 /** The codes with their HTTP status, in the order of the documentation. */
 export const ERROR_STATUS: Readonly<Record<ErrorCode, number | null>> = TABLE

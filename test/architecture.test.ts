@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,8 +57,11 @@ const FRAMEWORKS = ['fastify', 'koa', 'hono', '@hono/node-server', 'express', 'f
 /** What every tenant pays for: modules and bytes of source that a fresh context loads. Tighten, never loosen lightly. */
 const BOOT_BUDGET = { modules: 25, bytes: 101_000 }
 
-/** What only a context in a daemon loads, for the way to its front. */
-const IN_DAEMON = ['tenant/front-link.ts', 'wire/socket-carrier.ts', 'wire/codec.ts']
+/** What a context loads later, where it has to: in a daemon the way to its front, else with its first handed connection. */
+const LATE = ['tenant/front-link.ts', 'tenant/handed-server.ts']
+
+/** What the first handed connection loads besides: every cold start on the hand-off lane pays for it. */
+const HANDED_BUDGET = { modules: 16, bytes: 60_000 }
 
 const files = readTree('src')
 const folders = Object.keys(TABLE)
@@ -189,23 +192,30 @@ test('the wire knows neither HTTP servers nor workers', () => {
   assert.deepEqual(wrong, [])
 })
 
-test('a fresh context loads little, nothing from npm, and nothing of the front', () => {
-  assert.ok(existsSync('src/tenant/boot.ts'), 'src/tenant/boot.ts is what a context loads first')
-  const loaded = reachable(files, 'tenant/boot.ts').filter(({ path }) => !IN_DAEMON.includes(path))
-  const npm = loaded.flatMap(({ path, imports }) => imports
-    .filter(({ target, types, specifier }) => target === undefined && !types && !isBuiltin(specifier))
-    .map(({ specifier }) => `${path} imports ${specifier}`))
-  assert.deepEqual(npm, [])
-  const front = loaded.filter(({ path }) => !['tenant', 'wire', 'root'].includes(folderOf(path)))
-  assert.deepEqual(front.map(({ path }) => path), [])
-  // An import of node:http loads undici, see tenant/node-internals.ts.
-  const http = loaded.filter(({ imports }) => imports.some(({ specifier, types }) => !types && specifier === 'node:http'))
-  assert.deepEqual(http.map(({ path }) => path), [])
-  const bytes = loaded.reduce((sum, file) => sum + file.bytes, 0)
-  const shown = loaded.map((file) => `${file.path} ${file.bytes}`).join('\n')
-  assert.ok(loaded.length <= BOOT_BUDGET.modules, `${loaded.length} modules:\n${shown}`)
-  assert.ok(bytes <= BOOT_BUDGET.bytes, `${bytes} bytes of source:\n${shown}`)
-})
+const boot = reachable(files.filter(({ path }) => !LATE.includes(path)), 'tenant/boot.ts')
+const handed = reachable(files, 'tenant/handed-server.ts').filter((file) => !boot.includes(file))
+
+for (const [what, loaded, budget, folders] of [
+  ['a fresh context', boot, BOOT_BUDGET, ['tenant', 'wire', 'root']],
+  ['the first handed connection of a context', handed, HANDED_BUDGET, ['connection', 'tenant', 'wire', 'root']],
+] as const) {
+  test(`${what} loads little, nothing from npm, and nothing of the front`, () => {
+    assert.ok(loaded.length > 1, 'there is what a context loads first')
+    const npm = loaded.flatMap(({ path, imports }) => imports
+      .filter(({ target, types, specifier }) => target === undefined && !types && !isBuiltin(specifier))
+      .map(({ specifier }) => `${path} imports ${specifier}`))
+    assert.deepEqual(npm, [])
+    const front = loaded.filter(({ path }) => !(folders as readonly string[]).includes(folderOf(path)))
+    assert.deepEqual(front.map(({ path }) => path), [])
+    // An import of node:http loads undici, see tenant/node-internals.ts.
+    const http = loaded.filter(({ imports }) => imports.some(({ specifier, types }) => !types && specifier === 'node:http'))
+    assert.deepEqual(http.map(({ path }) => path), [])
+    const bytes = loaded.reduce((sum, file) => sum + file.bytes, 0)
+    const shown = loaded.map((file) => `${file.path} ${file.bytes}`).join('\n')
+    assert.ok(loaded.length <= budget.modules, `${loaded.length} modules:\n${shown}`)
+    assert.ok(bytes <= budget.bytes, `${bytes} bytes of source:\n${shown}`)
+  })
+}
 
 test('the reader of imports sees every form that the code uses', () => {
   const text = [

@@ -1,5 +1,6 @@
 import { isGone, isHttp2 } from './http2-stream.ts'
 import type http from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { ErrorCode, TenantryError } from '../errors.ts'
 
 /** Not by `import`, which in a context would load more than the rest of its server; see tenant/node-internals.ts. */
@@ -23,10 +24,14 @@ const DETAIL: Readonly<Record<number, string>> = {
 const DETAIL_OF_CODE: Readonly<Partial<Record<ErrorCode, string>>> = {
   ERR_GROUP_BACKOFF: 'The application failed a moment ago; try again later.',
   ERR_DRAINING: 'The server is closing; try again later.',
+  ERR_MISDIRECTED: 'This connection serves another host; try again on a new one.',
 }
 
 /** After these the connection's state is in doubt, or there is no point in keeping it. */
 const CLOSES = new Set([400, 408, 413])
+
+/** The same, where the status alone does not say so. */
+const CLOSING_CODES: ReadonlySet<ErrorCode> = new Set(['ERR_DRAINING', 'ERR_MISDIRECTED'])
 
 /** What Tenantry itself answers, whatever carries it. */
 export interface ErrorReply {
@@ -71,7 +76,7 @@ export function replyWithError(req: http.IncomingMessage, res: http.ServerRespon
   res.statusCode = status
   if (!isHttp2(res)) res.statusMessage = title
   for (const [name, value] of fields) res.setHeader(name, value)
-  const closes = CLOSES.has(status) || error.code === 'ERR_DRAINING'
+  const closes = CLOSES.has(status) || CLOSING_CODES.has(error.code)
   if (closes && !isHttp2(res)) res.setHeader('Connection', 'close')
   res.end(req.method === 'HEAD' ? undefined : body)
 }
@@ -81,6 +86,14 @@ export function rawErrorReply(error: TenantryError): string {
   const { status, title, fields, body } = errorReply(error, undefined)
   const lines = [...fields, ['Connection', 'close'] as const].map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${status} ${title}\r\n${lines.join('')}\r\n${body}`
+}
+
+/** Answers an upgrade that no application will see, and closes: a client that keeps its half open holds nothing. */
+export function refuseUpgrade(socket: Duplex, error: TenantryError): void {
+  const status = error.status ?? 500
+  const retry = error.retryAfter === undefined ? '' : `Retry-After: ${Math.max(1, Math.ceil(error.retryAfter))}\r\n`
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`
+  socket.end(head, () => socket.destroy())
 }
 
 /** Breaks an answer off so that no client can take it for complete. */

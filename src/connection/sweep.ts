@@ -34,7 +34,7 @@ export class Sweep {
   add(item: Watched): void {
     item.place = this.#watched.length
     this.#watched.push(item)
-    this.#stop ??= this.clock.every(SWEEP_INTERVAL, () => this.#sweep())
+    this.#stop ??= this.clock.every(SWEEP_INTERVAL, () => this.look())
   }
 
   /** Does nothing for one that has left. */
@@ -48,7 +48,8 @@ export class Sweep {
     item.place = -1
   }
 
-  #sweep(): void {
+  /** Looks at all who are due now, and not only when it is time to. */
+  look(): void {
     const now = this.clock.now()
     // From the end: whoever takes the place of one that leaves has been looked at.
     for (let at = this.#watched.length - 1; at >= 0; at--) {

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import type { EndReason } from '../events.ts'
-import type { TenantryError } from '../errors.ts'
+import type { ErrorCode, TenantryError } from '../errors.ts'
 import type { FrontChannel } from '../wire/front-channel.ts'
+import type { ConnectionPace, RequestLimits } from '../wire/held.ts'
 import type { ScoreboardReader } from '../wire/scoreboard.ts'
 
 /** How an entry module is served; `auto` looks at what it exports or listens with. */
@@ -47,6 +48,10 @@ export interface ContextSpec {
   /** The folder an application runs in: what relative settings of the tenant refer to. */
   readonly directory: string
   readonly limits: ContextLimits
+  /** What its own server holds the requests to that come on connections which were handed over. */
+  readonly requests: RequestLimits
+  /** And their clients; undefined: nobody hands connections to it. */
+  readonly pace?: ConnectionPace | undefined
 }
 
 /**
@@ -99,6 +104,10 @@ export interface Context {
    * the protocol is found out here, not by whoever leases it.
    */
   onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
+  /** Called for each request that it refused or gave up on a connection that was handed over. */
+  onRefusal: ((code: ErrorCode) => void) | undefined
+  /** Called when a client asked for another context's host on such a connection: the peer's address, or empty. */
+  onMisdirected: ((peer: string) => void) | undefined
   /**
    * Moves a connection into the context. True: it has left this process, `socket` is destroyed, and its client has seen
    * nothing of that. False: nothing has happened; the relay can serve it.

@@ -1,13 +1,15 @@
-import { TenantryError } from '../errors.ts'
-import { publish } from '../events.ts'
+import { isErrorCode, TenantryError } from '../errors.ts'
+import { cutText, publish, requestError } from '../events.ts'
 import { StateMachine } from '../state.ts'
 import { FrontChannel } from '../wire/front-channel.ts'
 import { restoreError } from '../wire/error-record.ts'
 import type { Clock } from '../clock.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { EndReason } from '../events.ts'
 import type { Transitions } from '../state.ts'
 import type { ErrorRecord } from '../wire/frames.ts'
 import type { ContextListener } from '../wire/front-channel.ts'
+import type { HandedRefusal } from '../wire/held.ts'
 import type { ScoreboardReader } from '../wire/scoreboard.ts'
 import type { Context, ContextEnd, ContextSpec, ContextState, OfferedConnection } from './context.ts'
 import type { OpenVessel, Vessel, VesselListener } from './vessel.ts'
@@ -44,6 +46,8 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   /** Why it drains. */
   #drained: EndReason | undefined
   onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
+  onRefusal: ((code: ErrorCode) => void) | undefined
+  onMisdirected: ((peer: string) => void) | undefined
 
   /** `environment`: what its thread was started without. */
   constructor(spec: ContextSpec, clock: Clock, open: OpenVessel, environment?: Readonly<Record<string, string>>) {
@@ -130,8 +134,9 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   }
 
   onHello(): void {
-    const { mounts, kind, preload, directory, label } = this.spec
-    this.#channel.load({ mounts, kind, preload, directory, label, environment: this.#environment })
+    const { mounts, kind, preload, directory, label, requests, pace } = this.spec
+    const held = pace === undefined ? undefined : { requests, pace }
+    this.#channel.load({ mounts, kind, preload, directory, label, held, environment: this.#environment })
   }
 
   onReady(): void {
@@ -155,6 +160,21 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     const message = `The application of '${label}' could not be loaded from ${entries}: ${record.message}`
     const error = new TenantryError('ERR_START_FAILED', message, { label, cause: restoreError(record) })
     this.terminate('startup', error).catch(() => {})
+  }
+
+  onRefused({ code, message, host, peer, method, outcome }: HandedRefusal): void {
+    // A tenant could make one up.
+    if (!isErrorCode(code)) return this.onViolation('a refusal with a code that there is not')
+    const { label } = this.spec
+    if (code === 'ERR_MISDIRECTED') this.onMisdirected?.(peer)
+    this.onRefusal?.(code)
+    if (outcome === 'refused') {
+      publish('tenantry:admission:refuse', { host: cutText(host), label, code, message })
+    } else if (requestError.watched) {
+      const error = new TenantryError(code, message, { label })
+      const truncated = outcome === 'truncated'
+      requestError.publish({ label, contextId: this.id, requestId: 0, method: cutText(method), code, truncated, error })
+    }
   }
 
   onViolation(what: string): void {

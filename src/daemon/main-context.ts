@@ -25,7 +25,7 @@ export function runHere(
     TENANTRY_PROCESS_GROUP: spec.processGroup,
   })
   process.chdir(spec.directory)
-  serveFront(address, scoreboard, onRelease).catch(onFailure)
+  serveFront(address, scoreboard, undefined, onRelease).catch(onFailure)
   return {
     scoreboard,
     cpuTime() {

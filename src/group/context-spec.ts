@@ -1,5 +1,6 @@
 import type { ContextSpec } from '../context/context.ts'
 import type { GroupTarget } from './lease.ts'
+import type { GroupLimits } from './tenant.ts'
 
 /** What a context of the group is started with. */
 export function specOf(target: GroupTarget): ContextSpec {
@@ -14,5 +15,11 @@ export function specOf(target: GroupTarget): ContextSpec {
     permission: tenant.permission,
     directory: tenant.directory,
     limits: tenant.contextLimits,
+    requests: requestsOf(tenant.groupLimits),
   })
+}
+
+/** Named one by one: the rest of what a group is held to is not the context's business. */
+function requestsOf({ handlerTimeout, bodyLimit, maxInFlight, maxQueue }: GroupLimits): ContextSpec['requests'] {
+  return { handlerTimeout, bodyLimit, maxInFlight, maxQueue }
 }

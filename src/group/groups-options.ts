@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { CreateContext, CreateSpare } from '../context/context.ts'
+import type { ContextSpec, CreateContext, CreateSpare } from '../context/context.ts'
 import type { AdmissionLimits } from './admission.ts'
 
 /** What the groups of one process are held to, and what makes their contexts. */
@@ -13,6 +13,8 @@ export interface GroupsOptions extends AdmissionLimits {
   /** Milliseconds. */
   readonly drainTimeout: number
   readonly createContext: CreateContext
+  /** Of clients on connections that are handed to contexts. */
+  readonly pace?: ContextSpec['pace']
   /** Contexts that are kept started without a tenant; default none. */
   readonly spares?: number
   readonly createSpare?: CreateSpare

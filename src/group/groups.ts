@@ -64,8 +64,17 @@ export class Groups {
     this.#eviction = new Eviction(options, this.#registry, this.#count, this.#births)
     this.#host = {
       clock, random, queueTimeout, drainTimeout,
-      createContext: (spec) => this.#births.spares.take(spec) ?? createContext(spec),
-      onBorn: (context) => this.#count.born(context, clock.now()),
+      createContext: (spec) => {
+        const paced = { ...spec, pace: options.pace }
+        return this.#births.spares.take(paced) ?? createContext(paced)
+      },
+      onBorn: (context) => {
+        this.#count.born(context, clock.now())
+        // It admits the requests on connections that it was handed, by the group's rules.
+        context.onRefusal = (code) => {
+          if (code === 'ERR_QUEUE_FULL' || code === 'ERR_QUEUE_TIMEOUT') this.#countRefusal(code)
+        }
+      },
       onReady: (context) => {
         this.#count.ready(context)
         this.#births.pump()

@@ -1,4 +1,4 @@
-import http from 'node:http'
+import type http from 'node:http'
 import { requestError, requestFinish, requestStart } from '../events.ts'
 import { flagsOf } from '../wire/front-channel.ts'
 import { pieceLength } from '../wire/front-stream.ts'
@@ -154,12 +154,4 @@ export class FrontTunnel implements StreamListener {
     const { lease, requestId } = this.#task
     return { label: lease.label, contextId: lease.context.id, requestId, method: this.#method }
   }
-}
-
-/** Answers an upgrade that no application will see, and closes: a client that keeps its half open holds nothing. */
-export function refuseUpgrade(socket: Duplex, error: TenantryError): void {
-  const status = error.status ?? 500
-  const retry = error.retryAfter === undefined ? '' : `Retry-After: ${Math.max(1, Math.ceil(error.retryAfter))}\r\n`
-  const head = `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Error'}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`
-  socket.end(head, () => socket.destroy())
 }

@@ -1,20 +1,23 @@
-import { Flag } from '../wire/frames.ts'
 import { nodeHandler } from './fetch.ts'
 import { seemListening } from './listen.ts'
 import { builtInConnectionListener, nodeHttp } from './node-internals.ts'
 import type http from 'node:http'
-import type { ClientConnection } from './connection.ts'
-import type { Exchange } from './exchange.ts'
+import type net from 'node:net'
 import type { Lifecycle } from './lifecycle.ts'
 import type { ResponseInternals } from './node-internals.ts'
-import type { RequestHead } from '../wire/tenant-channel.ts'
 
 /** How an application is called: found by what its entry exports or listens with. */
 export interface Application {
   readonly kind: 'listen' | 'node' | 'fetch'
   /** The server whose handlers serve, where there is one: upgrades and its events go there. */
   readonly server: http.Server | undefined
-  handle(exchange: Exchange, head: RequestHead): void
+  /** `expectsContinue`: the client waits for 100 Continue. */
+  handle(req: http.IncomingMessage, res: http.ServerResponse, connection: ServedSocket, expectsContinue: boolean): void
+}
+
+/** A client's connection, with the server that node:http puts on it. */
+export interface ServedSocket extends net.Socket {
+  server?: http.Server
 }
 
 type NodeHandler = (req: http.IncomingMessage, res: http.ServerResponse) => unknown
@@ -51,12 +54,10 @@ export function fromServer(kind: 'listen' | 'node', server: http.Server): Applic
   return {
     kind,
     server,
-    handle(exchange, head) {
-      const { req, res, connection } = exchange
+    handle(req, res, connection, expectsContinue) {
       if (connection.server !== server) announce(server, connection)
       if (server.timeout > 0) connection.setTimeout(server.timeout)
-      exchange.countOn(server)
-      if (head.flags & Flag.EXPECT_CONTINUE) {
+      if (expectsContinue) {
         const internals = res as unknown as ResponseInternals
         internals._expect_continue = true
         if (server.listenerCount('checkContinue') > 0) {
@@ -79,12 +80,24 @@ export function fromServer(kind: 'listen' | 'node', server: http.Server): Applic
  * 'connection' listeners hear of a client once, except http.Server's own, which would start a parser.
  * An https server's would start a handshake.
  */
-function announce(server: http.Server, connection: ClientConnection): void {
+export function announce(server: http.Server, connection: ServedSocket): void {
   connection.server = server
   if (!(server instanceof nodeHttp.Server)) return
   for (const listener of server.listeners('connection')) {
     if (listener !== builtInConnectionListener) listener.call(server, connection)
   }
+}
+
+/** The application sees `url` below its mount, and the mount where Express puts it. */
+export function enterMount(req: object, mount: string): void {
+  const request = req as { url: string; baseUrl?: string; originalUrl?: string }
+  const { url } = request
+  // An absolute target keeps its scheme and host, as in Express.
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('://') + 3)
+  const rest = url.slice(start + mount.length)
+  request.originalUrl = url
+  request.baseUrl = mount
+  request.url = url.slice(0, start) + (rest.startsWith('/') ? rest : `/${rest}`)
 }
 
 function fromHandler(kind: 'node' | 'fetch', handler: NodeHandler): Application {

@@ -18,7 +18,7 @@ export default async function boot({ link, scoreboard, handover, nice }: BootReq
     if (handle instanceof MessagePort && handle !== link && handle !== handover) handle.close()
   }
   harden()
-  await serveFront(link, new Scoreboard(scoreboard))
+  await serveFront(link, new Scoreboard(scoreboard), handover)
   return await new Promise<never>(() => {})
 }
 

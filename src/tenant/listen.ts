@@ -98,5 +98,5 @@ const closed = new WeakSet<object>()
 export function countConnection(server: http.Server, delta: 1 | -1): void {
   const internals = server as unknown as ServerInternals
   internals._connections += delta
-  if (internals._connections === 0 && closed.has(server)) internals._emitCloseIfDrained()
+  if (internals._connections === 0 && internals._handle === null && closed.has(server)) internals._emitCloseIfDrained()
 }

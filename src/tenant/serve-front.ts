@@ -1,9 +1,11 @@
 import { readlinkSync } from 'node:fs'
 import v8 from 'node:v8'
-import { MessagePort } from 'node:worker_threads'
+import { MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Cell } from '../wire/scoreboard.ts'
 import { Service } from './service.ts'
+import type { HandoverMessage } from '../wire/handover.ts'
+import type { HandedServer } from './handed-server.ts'
 import type { BootRequest } from '../wire/boot-request.ts'
 import type { Carrier } from '../wire/carrier.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
@@ -19,7 +21,7 @@ interface Link extends Carrier {
 
 /** Serves the front at the other end of `link`, until either of them ends. `onRelease`: only the application's own work is left. */
 export async function serveFront(
-  link: BootRequest['link'], scoreboard: Scoreboard, onRelease: () => void = () => {},
+  link: BootRequest['link'], scoreboard: Scoreboard, handover: MessagePort | undefined, onRelease: () => void = () => {},
 ): Promise<void> {
   scoreboard.write(Cell.threadId, readThreadId())
   beat(scoreboard)
@@ -33,7 +35,17 @@ export async function serveFront(
       onRelease()
     },
     written: async () => await carrier.written(),
+    isOwed: () => hand(handover === undefined ? undefined : receiveMessageOnPort(handover)?.message),
   })
+  // Loaded with the first connection: a context that only the relay serves does without.
+  let lane: Promise<HandedServer> | undefined
+  const hand = (message: unknown): boolean => {
+    if (message === undefined) return false
+    lane ??= import('./handed-server.ts').then(({ HandedServer }) => (service.handed = new HandedServer(service)))
+    void lane.then((server) => server.take(message as HandoverMessage, handover as MessagePort))
+    return true
+  }
+  handover?.on('message', hand).unref()
   // What was written before process.exit() or a crash has left, as it has behind a socket.
   process.once('exit', () => service.channel.flush())
 }

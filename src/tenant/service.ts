@@ -8,10 +8,12 @@ import { Exchange } from './exchange.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { loadApplications } from './load.ts'
 import { Tunnel } from './tunnel.ts'
+import { enterMount } from './application.ts'
 import type { Application } from './application.ts'
 import type { ExchangeTotals } from './exchange.ts'
 import type { Carrier } from '../wire/carrier.ts'
 import type { ConnectionFacts, LoadRequest } from '../wire/frames.ts'
+import type { HandedRefusal } from '../wire/held.ts'
 import type { FrontListener, RequestHead, TenantStream } from '../wire/tenant-channel.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
 
@@ -19,10 +21,21 @@ import type { Scoreboard } from '../wire/scoreboard.ts'
 export interface Liveness {
   ref(): void
   unref(): void
+  /** A connection was handed over that nobody has opened yet: opens it. */
+  isOwed(): boolean
   /** Nothing of ours keeps it alive any more. */
   release(): void
   /** Resolves when everything that was sent has left this thread. */
   written(): Promise<void>
+}
+
+/** The connections that were handed over to this context; see handed-server.ts. */
+export interface HandedLane {
+  readonly size: number
+  /** The context ends: idle connections close, others with their answers. */
+  wind(): void
+  /** A slot is free. */
+  serveQueue(): void
 }
 
 /** What a context does: loads its applications, gives each request to one, drains, ends. */
@@ -32,9 +45,12 @@ export class Service implements FrontListener, ExchangeTotals {
   readonly #liveness: Liveness
   readonly #lifecycle = new Lifecycle()
   readonly #connections = new Slots<ClientConnection>()
-  #applications: readonly Application[] = []
-  #mounts: LoadRequest['mounts'] = []
-  #inFlight = 0
+  applications: readonly Application[] = []
+  request!: LoadRequest
+  /** Once a connection was handed over. */
+  handed: HandedLane | undefined
+  /** Requests of both lanes. */
+  inFlight = 0
   #draining = false
   /** It listens for the word that it is to end: it ends itself. */
   #told = false
@@ -49,13 +65,13 @@ export class Service implements FrontListener, ExchangeTotals {
   }
 
   onLoad(request: LoadRequest): void {
-    this.#mounts = request.mounts
+    this.request = request
     // While it loads, only the application's own work keeps the thread alive: one
     // that will never listen ends by itself, as it would under `node entry`.
     this.#liveness.unref()
     loadApplications(request, this.#lifecycle).then(
       (applications) => {
-        this.#applications = applications
+        this.applications = applications
         this.#liveness.ref()
         this.#scoreboard.write(Cell.lastActivity, Date.now())
         this.channel.ready(applications.map((application) => application.kind))
@@ -77,8 +93,8 @@ export class Service implements FrontListener, ExchangeTotals {
 
   onRequest(head: RequestHead, stream: TenantStream): void {
     const shared = this.#connections.get(head.connection) as ClientConnection
-    const application = this.#applications[head.mount] as Application
-    const mount = this.#mounts[head.mount]?.path ?? ''
+    const application = this.applications[head.mount] as Application
+    const mount = this.request.mounts[head.mount]?.path ?? ''
     if (head.flags & Flag.UPGRADE) {
       Tunnel.open(head, stream, new ClientConnection(shared.facts, () => {}), application, this)
       return
@@ -87,7 +103,8 @@ export class Service implements FrontListener, ExchangeTotals {
     const connection = shared._httpMessage === null && !shared.destroyed ? shared : this.#connect(shared.facts, undefined)
     const exchange = new Exchange(head, stream, connection, this)
     if (mount !== '') enterMount(exchange.req, mount)
-    application.handle(exchange, head)
+    if (application.server !== undefined) exchange.countOn(application.server)
+    application.handle(exchange.req, exchange.res, exchange.connection, (head.flags & Flag.EXPECT_CONTINUE) !== 0)
     exchange.begin(head)
   }
 
@@ -101,22 +118,46 @@ export class Service implements FrontListener, ExchangeTotals {
     this.#told = process.listenerCount('SIGTERM') > 0
     // As behind a real signal: what a listener throws is uncaught.
     process.nextTick(() => (process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', 15))
-    if (this.#inFlight === 0) this.#finish()
+    this.handed?.wind()
+    if (this.inFlight === 0) this.#finish()
+  }
+
+  /** It drains, or its application has closed its server. */
+  get ending(): boolean {
+    return this.#draining || this.#serversClosed
+  }
+
+  get scoreboard(): Scoreboard {
+    return this.#scoreboard
+  }
+
+  refused(refusal: HandedRefusal): void {
+    this.channel.refused(refusal)
   }
 
   started(): void {
-    this.#inFlight++
-    this.#scoreboard.write(Cell.inFlight, this.#inFlight)
+    this.inFlight++
+    this.#scoreboard.write(Cell.inFlight, this.inFlight)
   }
 
   ended(bytesIn: number, bytesOut: number): void {
-    this.#inFlight--
-    this.#scoreboard.write(Cell.inFlight, this.#inFlight)
-    this.#scoreboard.add(Cell.served, 1)
     this.#scoreboard.add(Cell.bytesIn, bytesIn)
     this.#scoreboard.add(Cell.bytesOut, bytesOut)
     this.#scoreboard.write(Cell.lastActivity, Date.now())
-    if (this.#inFlight > 0) return
+    this.handedEnded()
+  }
+
+  handedEnded(): void {
+    this.inFlight--
+    this.#scoreboard.write(Cell.inFlight, this.inFlight)
+    this.#scoreboard.add(Cell.served, 1)
+    this.handed?.serveQueue()
+    this.handedClosed()
+  }
+
+  /** A request or a handed connection is over: perhaps it was the last. */
+  handedClosed(): void {
+    if (this.inFlight > 0) return
     if (this.#draining) this.#finish()
     else if (this.#serversClosed) this.#liveness.unref()
   }
@@ -136,18 +177,19 @@ export class Service implements FrontListener, ExchangeTotals {
 
   /** The application stopped listening: without other work of its own, the thread ends as a process would. */
   #onServerClosed(): void {
-    if (this.#applications.some(({ server }) => server?.listening === true)) return
+    if (this.applications.some(({ server }) => server?.listening === true)) return
     this.#serversClosed = true
+    this.handed?.wind()
     // Another mount's application may have none that could be closed.
-    if (this.#inFlight === 0) this.#liveness.unref()
+    if (this.inFlight === 0) this.#liveness.unref()
   }
 
   #finish(): void {
     this.channel.flush()
     this.#lifecycle.settled().then(async () => await this.#liveness.written()).then(
       () => {
-        // One that was on its way came meanwhile; its end comes back here.
-        if (this.#inFlight > 0) return
+        // One that was on its way came meanwhile, or an answer still leaves on a handed connection; its end comes back here.
+        if (this.inFlight > 0 || this.#liveness.isOwed() || (this.handed?.size ?? 0) > 0) return
         // One that was told ends when its own work is done; without a listener the default is to end.
         if (this.#told) this.#liveness.release()
         else process.exit()
@@ -155,16 +197,4 @@ export class Service implements FrontListener, ExchangeTotals {
       () => process.exit(1),
     )
   }
-}
-
-/** The application sees `url` below its mount, and the mount where Express puts it. */
-function enterMount(req: object, mount: string): void {
-  const request = req as { url: string; baseUrl?: string; originalUrl?: string }
-  const { url } = request
-  // An absolute target keeps its scheme and host, as in Express.
-  const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('://') + 3)
-  const rest = url.slice(start + mount.length)
-  request.originalUrl = url
-  request.baseUrl = mount
-  request.url = url.slice(0, start) + (rest.startsWith('/') ? rest : `/${rest}`)
 }

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { countConnection } from './listen.ts'
 import { nodeHttp } from './node-internals.ts'
 import type http from 'node:http'
+import type net from 'node:net'
 import type { Application } from './application.ts'
 import type { ClientConnection, ConnectionOwner } from './connection.ts'
 import type { ExchangeTotals } from './exchange.ts'
@@ -57,11 +58,7 @@ export class Tunnel implements RequestListener, ConnectionOwner {
     req.upgrade = event === 'connect' || (application.server?.listenerCount('upgrade') ?? 0) > 0
     req.complete = true
     req.push(null)
-    const { server } = application
-    if (server?.emit(event, req, connection, Buffer.alloc(0)) === true) return
-    // As in node:http: a CONNECT that nobody wants is cut, an upgrade is an ordinary request.
-    if (server === undefined || event === 'connect') connection.destroy()
-    else answerPlainly(server, req, connection)
+    giveUpgrade(event, req, connection, Buffer.alloc(0), application)
   }
 
   get waitingBytes(): number {
@@ -118,8 +115,18 @@ export class Tunnel implements RequestListener, ConnectionOwner {
   }
 }
 
+/** The application gets a connection that speaks HTTP no more; `head` is what came behind the request. */
+export function giveUpgrade(
+  event: 'upgrade' | 'connect', req: http.IncomingMessage, connection: net.Socket, head: Buffer, { server }: Application,
+): void {
+  if (server?.emit(event, req, connection, head) === true) return
+  // As in node:http: a CONNECT that nobody wants is cut, an upgrade is an ordinary request.
+  if (server === undefined || event === 'connect') connection.destroy()
+  else answerPlainly(server, req, connection)
+}
+
 /** The answer goes out as node:http writes it, into the tunnel; the connection ends with it. */
-function answerPlainly(server: http.Server, req: http.IncomingMessage, connection: ClientConnection): void {
+function answerPlainly(server: http.Server, req: http.IncomingMessage, connection: net.Socket): void {
   const res = new nodeHttp.ServerResponse(req)
   res.shouldKeepAlive = false
   res.assignSocket(connection)

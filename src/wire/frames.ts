@@ -1,3 +1,5 @@
+import type { Held } from './held.ts'
+
 /**
  * The relay's frames. A frame is a run of positional elements, because an object
  * with names costs three times the bytes and twice the time to clone (measured:
@@ -73,6 +75,8 @@ export const Kind = {
   READY: 13,
   /** context → front: [FAILED, error record] the application could not be loaded. */
   FAILED: 14,
+  /** context → front: [REFUSED, code, text, host, peer, method, outcome] what became of a request on a connection that was handed over. */
+  REFUSED: 15,
 } as const
 
 /** How many elements a frame of each kind has, its kind included; by kind. */
@@ -92,7 +96,11 @@ export const FRAME_LENGTH: readonly (number | undefined)[] = [
   2, // HELLO
   2, // READY
   2, // FAILED
+  7, // REFUSED
 ]
+
+/** The longest text that a REFUSED frame carries in each of its fields. */
+export const MAX_REFUSED_TEXT = 512
 
 /** Bits of an OPEN frame's flags. */
 export const Flag = {
@@ -157,6 +165,8 @@ export interface LoadRequest {
   readonly label: string
   /** The whole of it, for a thread that was started without; undefined: it has its own. */
   readonly environment?: Readonly<Record<string, string>> | undefined
+  /** undefined: no connection is handed to it. */
+  readonly held?: Held | undefined
 }
 
 /** An error as it crosses: a cloned Error would lose its class and its code. */

@@ -1,4 +1,4 @@
-import { Flag, HeadFlag, Kind, MAX_HEAD, MAX_INFOS, MAX_PIECE, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
+import { Flag, HeadFlag, Kind, MAX_HEAD, MAX_INFOS, MAX_PIECE, MAX_REFUSED_TEXT, PROTOCOL_VERSION, RESET_CODES } from './frames.ts'
 import { FrontStream } from './front-stream.ts'
 import { readErrorRecord } from './error-record.ts'
 import { FrameReader } from './frame-reader.ts'
@@ -9,12 +9,15 @@ import type { TenantryError } from '../errors.ts'
 import type { Carrier } from './carrier.ts'
 import type { Batch, ConnectionFacts, ErrorRecord, LoadRequest, Piece, ResetCode } from './frames.ts'
 import type { StreamKeeper, StreamListener } from './front-stream.ts'
+import type { HandedRefusal } from './held.ts'
 
 /** What the front hears about the context itself. */
 export interface ContextListener {
   onHello(): void
   onReady(kinds: readonly string[]): void
   onFailed(error: ErrorRecord): void
+  /** On a connection that was handed over. */
+  onRefused(refusal: HandedRefusal): void
   /** A frame that no honest context sends: the context must end. */
   onViolation(what: string): void
 }
@@ -185,6 +188,8 @@ export class FrontChannel implements StreamKeeper {
         stream.listener.onInfo(text)
         return true
       }
+      case Kind.REFUSED:
+        return this.#readRefused(batch.slice(at + 1, at + 7))
       default:
         return this.#readAboutContext(batch[at], id)
     }
@@ -234,6 +239,14 @@ export class FrontChannel implements StreamKeeper {
       default:
         return false
     }
+  }
+
+  #readRefused(fields: readonly unknown[]): boolean {
+    if (!fields.every((field) => isText(field, MAX_REFUSED_TEXT))) return false
+    const [code, message, host, peer, method, outcome] = fields as [string, string, string, string, string, string]
+    if (outcome !== 'refused' && outcome !== 'failed' && outcome !== 'truncated') return false
+    this.#listener.onRefused({ code, message, host, peer, method, outcome })
+    return true
   }
 
   #find(id: unknown): FrontStream | undefined {

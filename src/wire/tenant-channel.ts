@@ -1,10 +1,11 @@
-import { FRAME_LENGTH, Kind, MAX_INFOS, PROTOCOL_VERSION } from './frames.ts'
+import { FRAME_LENGTH, Kind, MAX_INFOS, MAX_REFUSED_TEXT, PROTOCOL_VERSION } from './frames.ts'
 import { Outbox } from './outbox.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Slots } from './slots.ts'
 import type { Carrier } from './carrier.ts'
 import type { Batch, ConnectionFacts, ErrorRecord, LoadRequest, Piece, ResetCode } from './frames.ts'
+import type { HandedRefusal } from './held.ts'
 
 /** What a context hears about one request. */
 export interface RequestListener {
@@ -159,6 +160,11 @@ export class TenantChannel {
   /** The application wants its client's connection closed. */
   disconnect(connection: number): void {
     this.#outbox.batch.push(Kind.DISCONNECT, connection)
+  }
+
+  refused({ code, message, host, peer, method, outcome }: HandedRefusal): void {
+    const [text, name, who] = [message, host, peer].map((part) => part.slice(0, MAX_REFUSED_TEXT))
+    this.#outbox.batch.push(Kind.REFUSED, code, text, name, who, method, outcome)
   }
 
   /** True while the stream was known. */

@@ -12,6 +12,7 @@ import type { TenantryError } from '../../src/errors.ts'
 import type { EventName, EventPayloads } from '../../src/events.ts'
 import type { StreamListener } from '../../src/wire/front-stream.ts'
 import type { Piece } from '../../src/wire/frames.ts'
+import type { ConnectionPace } from '../../src/wire/held.ts'
 
 export const LIMITS: ContextLimits = {
   startupTimeout: 10_000,
@@ -24,8 +25,15 @@ export const LIMITS: ContextLimits = {
   terminateTimeout: 2000,
 }
 
-export interface Overrides extends Partial<Omit<ContextSpec, 'limits'>> {
+const NO_PACE: ConnectionPace = {
+  headerTimeout: 0, headerMaxTimeout: 0, headerMinRate: 0, bodyTimeout: 0, bodyMaxTimeout: 0, bodyMinRate: 0,
+  sendTimeout: 0, queueTimeout: 0,
+}
+
+export interface Overrides extends Partial<Omit<ContextSpec, 'limits' | 'requests' | 'pace'>> {
   readonly limits?: Partial<ContextLimits>
+  readonly requests?: Partial<ContextSpec['requests']>
+  readonly pace?: Partial<ConnectionPace>
   /** The file's name where the application is given as source. */
   readonly name?: string
 }
@@ -56,6 +64,8 @@ export function specOf(entry: string, overrides: Overrides = {}): ContextSpec {
     directory: path.dirname(entry),
     ...overrides,
     limits: { ...LIMITS, ...overrides.limits },
+    requests: { handlerTimeout: 0, bodyLimit: 0, maxInFlight: 0, maxQueue: 0, ...overrides.requests },
+    pace: { ...NO_PACE, ...overrides.pace },
   }
 }
 

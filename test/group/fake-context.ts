@@ -1,4 +1,5 @@
 import { TenantryError } from '../../src/errors.ts'
+import type { ErrorCode } from '../../src/errors.ts'
 import type { EndReason } from '../../src/events.ts'
 import { Scoreboard } from '../../src/wire/scoreboard.ts'
 import type { FrontChannel } from '../../src/wire/front-channel.ts'
@@ -89,6 +90,8 @@ export class FakeContext implements Context {
     if (this.state === 'zombie') this.state = 'exited'
   }
 
+  onRefusal: ((code: ErrorCode) => void) | undefined
+  onMisdirected: ((peer: string) => void) | undefined
   onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
   #drained: EndReason | undefined
 

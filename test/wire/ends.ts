@@ -3,6 +3,7 @@ import { PortCarrier } from '../../src/wire/carrier.ts'
 import { FRAME_LENGTH } from '../../src/wire/frames.ts'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
 import { TenantChannel } from '../../src/wire/tenant-channel.ts'
+import type { HandedRefusal } from '../../src/wire/held.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { TestContext } from 'node:test'
 import type { TenantryError } from '../../src/errors.ts'
@@ -49,6 +50,7 @@ export class RecordingContext implements ContextListener {
   onHello(): void { this.heard.push(['hello']) }
   onReady(kinds: readonly string[]): void { this.heard.push(['ready', kinds]) }
   onFailed(error: ErrorRecord): void { this.heard.push(['failed', error]) }
+  onRefused(refusal: HandedRefusal): void { this.heard.push(['refused', refusal]) }
   onViolation(what: string): void { this.heard.push(['violation', what]) }
 }
 

@@ -179,17 +179,25 @@ test('a context that speaks another version of the protocol is refused', async (
   assert.deepEqual(ends.context.heard, [['violation', `a malformed frame of kind ${Kind.HELLO}`]])
 })
 
-test('hello, load, ready, failed and drain arrive as they were sent', async (t) => {
+test('hello, load, ready, failed, refusals and drain arrive as they were sent', async (t) => {
   const ends = connectEnds(t)
-  const request = { mounts: [{ path: '', entry: '/a.mjs' }], kind: 'auto' as const, preload: [], directory: '/', label: 'a', environment: { A: '1' } }
+  const requests = { handlerTimeout: 1, bodyLimit: 2, maxInFlight: 3, maxQueue: 4 }
+  const pace = {
+    headerTimeout: 1, headerMaxTimeout: 2, headerMinRate: 3, bodyTimeout: 4, bodyMaxTimeout: 5, bodyMinRate: 6, sendTimeout: 7, queueTimeout: 8,
+  }
+  const mounts = [{ path: '', entry: '/a.mjs' }]
+  const request = { mounts, kind: 'auto' as const, preload: [], directory: '/', label: 'a', held: { requests, pace }, environment: { A: '1' } }
+  const refusal = { code: 'ERR_MISDIRECTED', message: 'm', host: 'b.test', peer: '::1', method: 'GET', outcome: 'refused' as const }
   ends.tenant.hello()
   ends.tenant.ready(['node', 'fetch'])
   ends.tenant.failed({ name: 'TypeError', message: 'm', code: 'E', stack: undefined })
+  ends.tenant.refused(refusal)
   ends.front.load(request)
   ends.front.drain()
-  await until(() => ends.context.heard.length === 3 && ends.world.heard.length === 2)
+  await until(() => ends.context.heard.length === 4 && ends.world.heard.length === 2)
   assert.deepEqual(ends.context.heard, [
     ['hello'], ['ready', ['node', 'fetch']], ['failed', { name: 'TypeError', message: 'm', code: 'E', stack: undefined }],
+    ['refused', refusal],
   ])
   assert.deepEqual(ends.world.heard, [['load', request], ['drain']])
 })

@@ -1,0 +1,242 @@
+import net from 'node:net'
+import { systemClock } from '../clock.ts'
+import { refuseUpgrade, replyWithError } from '../connection/error-reply.ts'
+import { closeWithConnection } from '../connection/pipelined.ts'
+import { SendDeadlines } from '../connection/send-deadlines.ts'
+import { Sweep } from '../connection/sweep.ts'
+import { TenantryError } from '../errors.ts'
+import { Cell } from '../wire/scoreboard.ts'
+import { announce, enterMount } from './application.ts'
+import { HandedConnection, handedOf } from './handed-connection.ts'
+import { HandedHead, mountOf } from './handed-head.ts'
+import { HandedQueue } from './handed-queue.ts'
+import { nodeHttp } from './node-internals.ts'
+import { giveUpgrade } from './tunnel.ts'
+import type http from 'node:http'
+import type { ReadLimits } from '../connection/read-deadline.ts'
+import type { LoadRequest } from '../wire/frames.ts'
+import type { HandedRefusal, Held, RequestLimits } from '../wire/held.ts'
+import type { MessagePort } from 'node:worker_threads'
+import type { HandoverMessage, TakenMessage } from '../wire/handover.ts'
+import type { Scoreboard } from '../wire/scoreboard.ts'
+import type { Application } from './application.ts'
+import type { Handing, HandedSocket } from './handed-connection.ts'
+
+/** What the server needs of its context. */
+export interface HandedHost {
+  readonly applications: readonly Application[]
+  readonly request: LoadRequest
+  readonly scoreboard: Scoreboard
+  /** Of both lanes. */
+  readonly inFlight: number
+  /** It drains, or its application has closed its server: connections end with their answers. */
+  readonly ending: boolean
+  started(): void
+  /** A request of this lane is over. */
+  handedEnded(): void
+  /** The last connection is gone. */
+  handedClosed(): void
+  refused(refusal: HandedRefusal): void
+}
+
+const UNHELD: Held = {
+  requests: { handlerTimeout: 0, bodyLimit: 0, maxInFlight: 0, maxQueue: 0 },
+  pace: {
+    headerTimeout: 0, headerMaxTimeout: 0, headerMinRate: 0, bodyTimeout: 0, bodyMaxTimeout: 0, bodyMinRate: 0,
+    sendTimeout: 0, queueTimeout: 0,
+  },
+}
+
+/** A context's own http.Server, on connections that were handed over: node:http's speed, and the limits of the relay. */
+export class HandedServer implements Handing {
+  readonly label: string
+  readonly sweep = new Sweep(systemClock)
+  readonly sends: SendDeadlines
+  readonly headPace: ReadLimits
+  readonly bodyPace: ReadLimits
+  readonly limits: RequestLimits
+  readonly #host: HandedHost
+  readonly #server: http.Server
+  readonly #head = new HandedHead()
+  readonly #queue: HandedQueue
+  #size = 0
+  #inFlight = 0
+
+  constructor(host: HandedHost) {
+    const { label, held: { requests, pace } = UNHELD } = host.request
+    this.label = label
+    this.limits = requests
+    this.bodyPace = { timeout: pace.bodyTimeout, maxTimeout: pace.bodyMaxTimeout, minRate: pace.bodyMinRate }
+    this.headPace = { timeout: pace.headerTimeout, maxTimeout: pace.headerMaxTimeout, minRate: pace.headerMinRate }
+    this.sends = new SendDeadlines(pace.sendTimeout, this.sweep)
+    this.#host = host
+    this.#queue = new HandedQueue(this.sweep, label, requests.maxQueue, pace.queueTimeout)
+    this.#server = this.#openServer()
+  }
+
+  /** Connections that are open. */
+  get size(): number {
+    return this.#size
+  }
+
+  get scoreboard(): Scoreboard {
+    return this.#host.scoreboard
+  }
+
+  get ending(): boolean {
+    return this.#host.ending
+  }
+
+  /** Serves a connection from now on. `port` hears that its descriptor is ours; if it is none, it is still the sender's. */
+  take([id, fd, first, hosts]: HandoverMessage, port: MessagePort): void {
+    let socket: HandedSocket
+    try {
+      // As http.Server has them: a client may end its half before it has its answer.
+      socket = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+    } catch {
+      return
+    }
+    port.postMessage(id satisfies TakenMessage)
+    this.scoreboard.write(Cell.handedConnections, ++this.#size)
+    new HandedConnection(socket, first.byteLength, hosts, this)
+    this.#server.emit('connection', socket)
+    const [application, other] = this.#host.applications
+    if (other === undefined && application?.server !== undefined) announce(application.server, socket)
+    // As if it were read now: before anything that the descriptor still has.
+    socket.emit('data', Buffer.from(first.buffer, first.byteOffset, first.byteLength))
+  }
+
+  /** Idle connections close now, the others with their answers. */
+  wind(): void {
+    this.sweep.look()
+  }
+
+  onEnd(): void {
+    this.scoreboard.write(Cell.handedInFlight, --this.#inFlight)
+    this.scoreboard.add(Cell.handedServed, 1)
+    this.#host.handedEnded()
+  }
+
+  onClose(): void {
+    this.scoreboard.write(Cell.handedConnections, --this.#size)
+    if (this.#size === 0) this.#host.handedClosed()
+  }
+
+  refused(refusal: HandedRefusal): void {
+    this.#host.refused(refusal)
+  }
+
+  /** A request is over, on whichever lane. */
+  serveQueue(): void {
+    while (this.#queue.size > 0 && this.#hasSlot()) this.#queue.grant()
+  }
+
+  #openServer(): http.Server {
+    // As the front's: deadlines are ours.
+    const server = nodeHttp.createServer({ requireHostHeader: false, headersTimeout: 0, requestTimeout: 0 })
+    server.on('request', (req, res) => this.#onRequest(req, res, false))
+    server.on('checkContinue', (req, res) => this.#onRequest(req, res, true))
+    server.on('checkExpectation', (req, res) => this.#onRequest(req, res, false))
+    server.on('upgrade', (req, socket, head) => this.#onUpgrade('upgrade', req, socket as HandedSocket, head))
+    server.on('connect', (req, socket, head) => this.#onUpgrade('connect', req, socket as HandedSocket, head))
+    // Where nobody wants upgrades, such a request is an ordinary one.
+    const { listenerCount } = server
+    server.listenerCount = (event: string | symbol, ...rest: []) => event === 'upgrade'
+      ? Math.max(...this.#host.applications.map(({ server: own }) => own?.listenerCount('upgrade') ?? 0))
+      : listenerCount.call(server, event, ...rest)
+    return server
+  }
+
+  #onRequest(req: http.IncomingMessage, res: http.ServerResponse, expectsContinue: boolean): void {
+    const connection = handedOf(req.socket)
+    if (connection === undefined || !closeWithConnection(req, res)) return
+    const { hasBody, length } = this.#head.read(req.rawHeaders)
+    connection.heads?.asked(req, res)
+    const error = this.#objectionTo(connection, req, length)
+    if (hasBody) connection.awaitBody(req, res, length)
+    if (error !== undefined) return this.#refuse(connection, req, res, error)
+    if (this.#host.ending) res.shouldKeepAlive = false
+    if (this.#hasSlot()) this.#serve(connection, req, res, expectsContinue)
+    else this.#wait(connection, req, res, expectsContinue)
+  }
+
+  #serve(connection: HandedConnection, req: http.IncomingMessage, res: http.ServerResponse, expectsContinue: boolean): void {
+    const { mounts } = this.#host.request
+    const mount = mountOf(mounts, req.url as string)
+    const application = this.#host.applications[mount]
+    if (application === undefined) return this.#refuse(connection, req, res, this.#notFound())
+    this.#started()
+    connection.begin(res, application.server)
+    const { path } = mounts[mount] as { path: string }
+    if (path !== '') enterMount(req, path)
+    application.handle(req, res, connection.socket, expectsContinue)
+  }
+
+  #onUpgrade(event: 'upgrade' | 'connect', req: http.IncomingMessage, socket: HandedSocket, head: Buffer): void {
+    const connection = handedOf(socket)
+    if (connection === undefined) return
+    const { mounts } = this.#host.request
+    this.#head.read(req.rawHeaders)
+    const application = this.#host.applications[mountOf(mounts, req.url as string)]
+    const error = this.#objectionTo(connection, req, undefined) ?? (application === undefined ? this.#notFound() : undefined)
+    if (error !== undefined || application === undefined) {
+      connection.detach()
+      if (error !== undefined) {
+        connection.report(error, 'refused', req)
+        refuseUpgrade(socket, error)
+      }
+      return
+    }
+    // Not held up by maxInFlight: a slot that it waited for would be its own for hours.
+    this.#started()
+    connection.upgrade(application.server)
+    giveUpgrade(event, req, socket, head, application)
+  }
+
+  #started(): void {
+    this.scoreboard.write(Cell.handedInFlight, ++this.#inFlight)
+    this.#host.started()
+  }
+
+  #hasSlot(): boolean {
+    const { maxInFlight } = this.limits
+    return maxInFlight === 0 || this.#host.inFlight < maxInFlight
+  }
+
+  /** Until somebody's request is over, on whichever lane. */
+  #wait(connection: HandedConnection, req: http.IncomingMessage, res: http.ServerResponse, expectsContinue: boolean): void {
+    connection.queued++
+    const error = this.#queue.add({
+      isGone: () => req.socket.destroyed,
+      onSlot: () => {
+        connection.queued--
+        if (!req.socket.destroyed) this.#serve(connection, req, res, expectsContinue)
+      },
+      onLate: (late) => {
+        connection.queued--
+        this.#refuse(connection, req, res, late)
+      },
+    })
+    if (error === undefined) return
+    connection.queued--
+    this.#refuse(connection, req, res, error)
+  }
+
+  /** Why this request is not served; reads what the head's reader has read last. */
+  #objectionTo(connection: HandedConnection, { url = '' }: http.IncomingMessage, length: number | undefined): TenantryError | undefined {
+    const { bodyLimit } = this.limits
+    const objection = this.#head.objection(url, connection, this.label)
+    if (objection !== undefined || bodyLimit === 0 || length === undefined || length <= bodyLimit) return objection
+    const message = `The request body is larger than bodyLimit (${bodyLimit} bytes)`
+    return new TenantryError('ERR_BODY_TOO_LARGE', message, { label: this.label })
+  }
+
+  #notFound(): TenantryError {
+    return new TenantryError('ERR_TENANT_NOT_FOUND', "No mount of the tenant fits the request's path", { label: this.label })
+  }
+
+  #refuse(connection: HandedConnection, req: http.IncomingMessage, res: http.ServerResponse, error: TenantryError): void {
+    connection.report(error, 'refused', req)
+    if (!res.writableEnded) replyWithError(req, res, error)
+  }
+}
