@@ -139,14 +139,14 @@ export class Group implements Registered, GroupView, MemberOwner {
   }
 
   /** Takes a slot. Only for who was admitted. */
-  lease(): Lease {
-    const lease = this.#state.is('serving', 'draining') ? this.#take() : undefined
+  lease(who?: Waiting): Lease {
+    const lease = this.#state.is('serving', 'draining') ? this.#take(who) : undefined
     if (lease === undefined) throw this.#error('ERR_STATE', `A ${this.state} group gives no lease`)
     return lease
   }
 
-  #take(): Lease | undefined {
-    const member = this.#members.take()
+  #take(who?: Waiting): Lease | undefined {
+    const member = this.#members.take(who)
     if (member === undefined) return undefined
     const { label, tenant: { groupLimits, contextLimits } } = this.target
     const lease = new GroupLease(member, label, groupLimits)
@@ -308,7 +308,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     this.#members.remove(members)
     if (!this.#state.is('draining') && !(leftQuietly && !this.holdsContext)) this.#fail(members, error, reason)
     else if (!this.holdsContext) this.#close(reason, error)
-    else if (this.#members.next === undefined) this.#refuseAll(error)
+    else if (this.#members.next() === undefined) this.#refuseAll(error)
     else this.#serveQueue()
   }
 
@@ -321,7 +321,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     const isInnocent = error.code === 'ERR_DAEMON_EXITED' && (wasServing || this.target.label !== '')
     if (!hasServed && !isInnocent) this.#failures.add(this.#host.clock.now(), this.#host.random())
     if (this.holdsContext) {
-      if (this.#members.next !== undefined) this.#serveQueue()
+      if (this.#members.next() !== undefined) this.#serveQueue()
       else if (wasServing) this.#move('starting', reason)
       this.#seek()
       return

@@ -107,7 +107,7 @@ export class Groups {
     const decision = decide({ census: this.#count, group, exact, patternGroups }, this.#limits, now)
     switch (decision.do) {
       case 'use':
-        return (group as Group).lease()
+        return (group as Group).lease(who)
       case 'wait':
         return (group as Group).wait(who)
       case 'refuse':

@@ -1,4 +1,6 @@
+import type { FrontChannel } from '../wire/front-channel.ts'
 import type { Member } from './member.ts'
+import type { Waiting } from './wait-queue.ts'
 
 /** The contexts of a group, and who of them gets the next request. */
 export class Members {
@@ -36,17 +38,17 @@ export class Members {
   }
 
   /** The one that should have the next request; undefined where none can take it. */
-  get next(): Member | undefined {
+  next(home?: FrontChannel): Member | undefined {
     let best: Member | undefined
     for (const member of this.#all) {
-      if (member.takes && (best === undefined || member.comesBefore(best))) best = member
+      if (member.takes && (best === undefined || member.comesBefore(best, home))) best = member
     }
     return best
   }
 
   /** Of several that take requests, the one with the least to do. */
   get spare(): Member | undefined {
-    return this.#all.length > 1 && this.#all.filter(({ takes }) => takes).length > 1 ? this.next : undefined
+    return this.#all.length > 1 && this.#all.filter(({ takes }) => takes).length > 1 ? this.next() : undefined
   }
 
   has(member: Member): boolean {
@@ -65,8 +67,8 @@ export class Members {
   }
 
   /** Takes a slot in the one that should have it. */
-  take(): Member | undefined {
-    const { next } = this
+  take(who?: Waiting): Member | undefined {
+    const next = this.next(this.#all.length > 1 ? who?.home : undefined)
     if (next === undefined) return undefined
     this.#inFlight++
     next.take(++this.#turn)

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { FrontChannel } from '../wire/front-channel.ts'
 import type { Lease } from './lease.ts'
 
 interface Waiter {
@@ -14,6 +15,8 @@ export type CancelWait = (reason: Error) => void
 export interface Waiting {
   /** The request has to wait; `cancel` takes it out again. */
   onWait(cancel: CancelWait): void
+  /** The relay into the context to which its client's connection is known: of equals it gets the request. */
+  readonly home?: FrontChannel | undefined
 }
 
 /** Requests that wait for a slot, in their order, each until its deadline. Bounded by admission. */

@@ -64,6 +64,11 @@ export function connectionNumber(
   return number
 }
 
+/** The relay into the context to which a client's connection is known. */
+export function channelOf(socket: PeerSocket): FrontChannel | undefined {
+  return (socket as BoundSocket)[kBinding]?.channel
+}
+
 /** The request has the connection now. */
 export function watchClose(req: http.IncomingMessage, watcher: CloseWatcher): void {
   const bound = (req.socket as BoundSocket)[kBinding]

@@ -1,11 +1,13 @@
 import { asTenantryError, TenantryError } from '../errors.ts'
 import { cutText, dispatchTracing, publish, watched } from '../events.ts'
 import type http from 'node:http'
+import { channelOf } from './connections.ts'
 import type { PeerSocket } from './connections.ts'
 import type { DispatchTrace } from '../events.ts'
 import type { Lease } from '../group/lease.ts'
 import type { CancelWait, Waiting } from '../group/wait-queue.ts'
 import type { ClientFacts } from '../label/trust.ts'
+import type { FrontChannel } from '../wire/front-channel.ts'
 
 /** What a client waits on, and what tells that it left: a response, or an upgraded socket. */
 export interface Outlet {
@@ -53,6 +55,10 @@ export abstract class Passage<Source extends RequestSource = http.IncomingMessag
       lease.release(false)
       throw error
     }
+  }
+
+  get home(): FrontChannel | undefined {
+    return channelOf(this.req.socket)
   }
 
   /** Waits for its lease: a client that leaves gives its place up. */

@@ -52,9 +52,8 @@ export class FakeContext implements Context {
     return false
   }
 
-  get channel(): FrontChannel {
-    throw new Error('a fake context has no channel')
-  }
+  /** Nothing goes over it: it is only compared. */
+  readonly channel = {} as FrontChannel
 
   cpuTime(): number {
     return this.cpu

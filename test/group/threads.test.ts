@@ -85,6 +85,18 @@ test('the context with the least to do gets the request, and idle ones get it in
   assert.equal(one.gone || two.gone, false)
 })
 
+test('of equals the context that knows the client gets its request, and one with less to do comes before it', async () => {
+  const house = new House()
+  const [one, two, target] = await pair(house)
+  const ask = (home: FakeContext): Lease => house.groups.acquire(target, { onWait: () => {}, home: home.channel }) as Lease
+  for (const home of [one, one, two, two]) {
+    const lease = ask(home)
+    assert.equal(lease.context, home)
+    lease.release(true)
+  }
+  assert.deepEqual([ask(two).context, ask(two).context], [two, one])
+})
+
 test('handed connections count: first what they ask for, then how many there are', async () => {
   const house = new House()
   const [one, two, target] = await pair(house)
