@@ -4,7 +4,6 @@ import type { Verdict } from '../context/health.ts'
 import { asTenantryError } from '../errors.ts'
 import type { TenantryError } from '../errors.ts'
 import type { EndReason } from '../events.ts'
-import type { FrontChannel } from '../wire/front-channel.ts'
 import type { LeaseKeeper } from './group-lease.ts'
 import { Handed } from './handed.ts'
 import type { ResolvedTenant } from './tenant.ts'
@@ -126,7 +125,7 @@ export class Member implements LeaseKeeper {
    * Whether it should have the next request, rather than `other`: who works on less, is the client's `home`, has fewer
    * clients, waited longer. A client that moves costs both contexts a frame, and its application another socket.
    */
-  comesBefore(other: Member, home: FrontChannel | undefined): boolean {
+  comesBefore(other: Member, home: Context['channel'] | undefined): boolean {
     const isHome = home === undefined ? 0 : Number(other.context.channel === home) - Number(this.context.channel === home)
     return (this.#load - other.#load || isHome || this.#clients - other.#clients || this.#turn - other.#turn) < 0
   }

@@ -1,4 +1,4 @@
-import type { FrontChannel } from '../wire/front-channel.ts'
+import type { Context } from '../context/context.ts'
 import type { Member } from './member.ts'
 import type { Waiting } from './wait-queue.ts'
 
@@ -38,7 +38,7 @@ export class Members {
   }
 
   /** The one that should have the next request; undefined where none can take it. */
-  next(home?: FrontChannel): Member | undefined {
+  next(home?: Context['channel']): Member | undefined {
     let best: Member | undefined
     for (const member of this.#all) {
       if (member.takes && (best === undefined || member.comesBefore(best, home))) best = member

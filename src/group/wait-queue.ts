@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { FrontChannel } from '../wire/front-channel.ts'
+import type { Context } from '../context/context.ts'
 import type { Lease } from './lease.ts'
 
 interface Waiter {
@@ -16,7 +16,7 @@ export interface Waiting {
   /** The request has to wait; `cancel` takes it out again. */
   onWait(cancel: CancelWait): void
   /** The relay into the context to which its client's connection is known: of equals it gets the request. */
-  readonly home?: FrontChannel | undefined
+  readonly home?: Context['channel'] | undefined
 }
 
 /** Requests that wait for a slot, in their order, each until its deadline. Bounded by admission. */

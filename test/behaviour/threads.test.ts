@@ -52,11 +52,11 @@ for (const [tier, options] of [
     for (const { threadId, requests } of answers) byThread.set(threadId, [...byThread.get(threadId) ?? [], Number(requests)])
     assert.deepEqual([...byThread.values()].map(({ length }) => length), [4, 4])
     // One of them had the first request of all.
-    assert.deepEqual([...byThread.values()].map((counts) => Math.max(...counts)).toSorted(), [4, 5])
+    assert.deepEqual([...byThread.values()].map((counts) => Math.max(...counts)).toSorted((a, b) => a - b), [4, 5])
     // A daemon says twice a second how its contexts are.
     await eventually('stats() says the same', () => {
       const served = groupOf(runtime)?.contexts.map((context) => context.served) ?? []
-      return served.toSorted().join() === '4,5'
+      return Math.min(...served) === 4 && Math.max(...served) === 5
     })
   })
 
