@@ -15,7 +15,8 @@ const QUIET = 30
 const KINDS = {
   worker: 'a bare worker that imports it',
   cached: "the same with Node's compile cache",
-  cold: 'Tenantry, first request',
+  cold: 'Tenantry, first request, no spares',
+  spare: 'Tenantry, first request, from a spare',
   warm: 'Tenantry, second request',
 }
 const APPS = ['hello', 'express']
@@ -28,25 +29,40 @@ export const coldStart = {
   about: 'The first request for a tenant.',
   async run({ progress }) {
     const agent = new Agent({ keepAlive: true })
-    const server = await startServer('cold-start')
+    const servers = []
+    const start = async (spares) => {
+      const server = await startServer('cold-start', { BENCH_SPARES: String(spares) })
+      servers.push(server)
+      return (host) => ask(server.url, { agent, host })
+    }
     try {
+      const gets = { plain: await start(0), spared: await start(1) }
       const tables = []
-      for (const app of APPS) tables.push(await measure(app, (host) => ask(server.url, { agent, host }), progress))
+      for (const app of APPS) tables.push(await measure(app, gets, progress))
+      await checkSpares(gets)
       return { how: `Medians (lowest-highest) of ${ROUNDS} rounds.`, tables, figures: figuresOf(tables[0]) }
     } finally {
       agent.destroy()
-      await server.stop()
+      for (const server of servers) await server.stop()
     }
   },
 }
 
-async function measure(app, get, progress) {
-  const kinds = await thoseThere(app, get)
-  const found = await alternate(kinds, ROUNDS + WARM_UP, (kind) => once(app, kind, get), progress)
+async function measure(app, { plain, spared }, progress) {
+  const kinds = await thoseThere(app, plain)
+  const once = (kind) => oneStart(app, kind, kind === 'spare' ? spared : plain)
+  const found = await alternate(kinds, ROUNDS + WARM_UP, once, progress)
   return compare({
     title: app, of: ['what'], columns: COLUMNS, bound: KINDS.worker,
     measured: found.map(([kind, all]) => [KINDS[kind], all.slice(WARM_UP)]),
   })
+}
+
+/** A first request that waited for a thread after all would be measured as one from a spare. */
+async function checkSpares({ plain, spared }) {
+  const counts = await Promise.all([plain, spared].map(async (get) => JSON.parse((await get('end.test')).text).fromSpares))
+  const wanted = [0, APPS.length * (ROUNDS + WARM_UP)]
+  if (counts.join() !== wanted.join()) throw new Error(`${counts.join(' and ')} contexts came from spares, not ${wanted.join(' and ')}`)
 }
 
 /** Node has a compile cache since 22.1. */
@@ -57,7 +73,7 @@ async function thoseThere(app, get) {
 
 let names = 0
 
-async function once(app, kind, get) {
+async function oneStart(app, kind, get) {
   const bare = kind === 'worker' || kind === 'cached'
   const host = `${bare ? kind : `n${names++}`}.${app}.test`
   if (kind === 'warm') await get(host)
@@ -72,6 +88,6 @@ function figuresOf({ rows }) {
   const of = (kind) => rows.find(({ names: [name] }) => name === KINDS[kind])?.values.milliseconds.median
   return {
     coldOverWorker: of('cold') / of('worker'),
-    ...(of('spare') !== undefined && { spareOverWarm: of('spare') - of('warm') }),
+    spareOverWarm: of('spare') - of('warm'),
   }
 }
