@@ -2,7 +2,7 @@
 // world and prints `listening on http://…`; `hosts`: it serves a second host from another application as well.
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { OPTION_NAMES } from '../dist/option-table.js'
+import { openDescriptors } from '../dist/context/descriptors.js'
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 
@@ -36,7 +36,7 @@ function peer(name, args, missing) {
 }
 
 function needsLane(lane) {
-  return () => lane === 'relay' || OPTION_NAMES.includes('lane') ? undefined : 'this build has no hand-off lane'
+  return () => lane === 'relay' || openDescriptors() !== undefined ? undefined : 'npm install koffi, or Node 26 on 64-bit Linux'
 }
 
 function needsPackage(name) {

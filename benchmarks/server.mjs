@@ -40,9 +40,9 @@ export async function startServer(name, env = {}) {
     name,
     url,
     pid: child.pid,
-    /** What a program of ours says about itself: see servers/. */
-    async tell(question) {
-      child.send(question)
+    /** How many connections took which lane, said by servers/tenantry.mjs. */
+    async lanes() {
+      child.send('lanes')
       const [answer] = await once(child, 'message')
       return answer
     },

@@ -9,18 +9,19 @@ import { startServer, watchMemory } from '../server.mjs'
 /**
  * `loads`: each becomes a table: { title, connections, path, method, bodyBytes, headers, megabytes, check }, or with
  * `client` the name of a client of ours that does it. The first contender is the bound. `titles`: of columns, where a
- * request is something else; `env`: see `startServer`.
+ * request is something else; `env`: see `startServer`; `mostRounds`: where more would say no more.
  */
 export function loadCase({ about, ...own }) {
   return { about, run: (settings) => run(own, settings) }
 }
 
-async function run({ contenders: own, loads, columns, titles = {}, env }, { rounds, seconds, warmup, connections, progress, ...settings }) {
+async function run({ contenders: own, loads, columns, titles = {}, env, mostRounds = Infinity }, { rounds, seconds, warmup, connections, progress, ...settings }) {
+  const most = Math.min(rounds, mostRounds)
   const { there, missing } = present(settings.contenders ?? own)
   const wanted = connections === undefined ? loads : [{ ...loads[0], connections, title: `${connections} connections` }]
-  const measured = await alternate(there, rounds, (name) => oneRound(name, wanted, columns, { seconds, warmup, env }), progress)
+  const measured = await alternate(there, most, (name) => oneRound(name, wanted, columns, { seconds, warmup, env }), progress)
   return {
-    how: `Medians (lowest-highest) of ${rounds} rounds of ${seconds} s.`,
+    how: `Medians (lowest-highest) of ${most} rounds of ${seconds} s.`,
     tables: wanted.map(({ title }, index) => compare({
       title,
       columns: columnsOf(...columns).map((column) => ({ ...column, title: titles[column.key] ?? column.title })),
@@ -49,6 +50,7 @@ async function oneRound(name, loads, columns, { seconds, warmup, env }) {
       await drive(server.url, one, warmup)
       found.push(await measure(server, one, columns, { seconds, cold, warm: treeResident(server.pid) }))
     }
+    await checkLane(server, contenders[name])
     return found
   } finally {
     await server.stop()
@@ -61,6 +63,15 @@ async function checkHosts({ name, url }, { hosts = false }) {
     const answer = await ask(`${url}/`, { host })
     if (answer.status !== 200 || answer.text !== text) throw new Error(`${name} answers ${host} wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
   }
+}
+
+/** Connections that took the other lane after all would be measured as what they are not. */
+export async function checkLane(server, { lane }) {
+  if (lane === undefined) return
+  const { handoff, relay } = await server.lanes()
+  const relayed = Object.values(relay).reduce((sum, count) => sum + count, 0)
+  const [wanted, other] = lane === 'handoff' ? [handoff, relayed] : [relayed, handoff]
+  if (wanted === 0 || other > 0) throw new Error(`${server.name}: ${handoff} connections were handed over, ${JSON.stringify(relay)} were not`)
 }
 
 function drive(url, { client: name, path, ...one }, seconds) {

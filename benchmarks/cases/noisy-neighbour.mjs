@@ -1,9 +1,10 @@
 // What a tenant's clients notice of a neighbour that spins, allocates or crashes: requests at a steady pace, and how long
 // each took from when it was due.
-import { present } from '../contenders.mjs'
+import { contenders as known, present } from '../contenders.mjs'
 import { client, HOST, OTHER_HOST } from '../load.mjs'
 import { alternate, compare } from '../measure.mjs'
 import { startServer } from '../server.mjs'
+import { checkLane } from './load.mjs'
 
 const CONTENDERS = ['bare', 'relay', 'handoff', 'process-relay', 'process-handoff']
 /** Requests a second: far below what any contender can do alone. */
@@ -52,6 +53,7 @@ async function oneRound(name, { seconds, warmup }) {
       if (paths === undefined && failed > 0) throw new Error(`${name} answers wrongly without a neighbour: ${failed} of ${requests} failed`)
       found[noise] = { p50, p99, most, failed: (100 * failed) / requests }
     }
+    await checkLane(server, known[name])
     return found
   } finally {
     await server.stop()

@@ -76,12 +76,14 @@ export const requestCases = {
     contenders: ['bare', 'relay', 'handoff'],
     loads: [up(1, 8), up(10, 1)],
     columns: ['megabytes', 'cpu', 'memory', 'coldMemory'],
+    mostRounds: 3,
   }),
   download: loadCase({
     about: 'A download, streamed.',
     contenders: ['bare', 'relay', 'handoff'],
     loads: [down(1, 8), down(100, 1)],
     columns: ['megabytes', 'cpu', 'memory', 'coldMemory'],
+    mostRounds: 3,
   }),
   sse: loadCase({
     about: 'An event stream on each of 100 connections, 100 events a second each: what an event costs, and how late it comes.',
@@ -106,5 +108,7 @@ export const requestCases = {
     ],
     loads: [hello(32)],
     columns: COLUMNS,
+    // They are apart by factors, and there are many of them.
+    mostRounds: 3,
   }),
 }

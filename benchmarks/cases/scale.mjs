@@ -1,10 +1,11 @@
 // One tenant and two at once: what is answered together, and which thread pays for it. On the hand-off lane the front does
 // nothing for a request, so that what N tenants get grows with N as long as there are processors.
-import { present } from '../contenders.mjs'
+import { contenders as known, present } from '../contenders.mjs'
 import { ask, HOST, load, OTHER_HOST } from '../load.mjs'
 import { alternate, compare } from '../measure.mjs'
 import { threadCpuSeconds, treeCpuSeconds } from '../process-tree.mjs'
 import { startServer } from '../server.mjs'
+import { checkLane } from './load.mjs'
 
 const CONTENDERS = ['relay', 'handoff', 'process-relay', 'process-handoff']
 const TENANTS = { '1 tenant': [HOST], '2 tenants': [HOST, OTHER_HOST] }
@@ -42,6 +43,7 @@ async function oneRound(name, { seconds, warmup }) {
       await Promise.all(hosts.map((host) => load(`${server.url}/`, { host, connections: CONNECTIONS, seconds: warmup })))
       found[title] = await measure(server, hosts, seconds)
     }
+    await checkLane(server, known[name])
     return found
   } finally {
     await server.stop()
