@@ -20,6 +20,7 @@ export async function loadApplications(request: LoadRequest, lifecycle: Lifecycl
   })
   // Nothing of the tenant has run yet, and there was nothing in it.
   if (request.environment !== undefined) Object.assign(process.env, request.environment)
+  lifecycle.publish()
   standIn(request.directory)
   for (const id of request.preload) await importFrom(id, request.directory)
 

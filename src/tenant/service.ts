@@ -59,7 +59,6 @@ export class Service implements FrontListener, ExchangeTotals {
   constructor(carrier: Carrier, scoreboard: Scoreboard, liveness: Liveness) {
     this.#scoreboard = scoreboard
     this.#liveness = liveness
-    this.#lifecycle.publish()
     this.channel = new TenantChannel(carrier, this)
     this.channel.hello()
   }

@@ -13,11 +13,15 @@ import type { ContextSpec } from '../../src/context/context.ts'
 
 const SETTINGS = { clock: systemClock, processGroup: '', startupTimeout: 10_000, terminateTimeout: 2000 }
 
+const API = new URL('../../src/tenant/api.js', import.meta.url).href
+
 /** What an application can see of its environment. */
 const ENVIRONMENT = `
 import { execFileSync } from 'node:child_process'
+import { label, processGroup } from '${API}'
 process.env.LATE = 5
 const seen = {
+  names: [label, processGroup],
   entries: Object.entries(process.env).sort(), inLoop: [],
   descriptor: Object.getOwnPropertyDescriptor(process.env, 'PATH'),
   child: execFileSync('/usr/bin/env').toString().split('\\n').sort(),
@@ -66,6 +70,7 @@ test('an application on a spare thread finds the same environment as on a thread
   }))
   assert.deepEqual(seen, expected)
   assert.ok(JSON.stringify(seen).includes('["TENANTRY_APPLICATION_GROUP","same.test"]'))
+  assert.deepEqual((seen as { readonly names: unknown }).names, ['same.test', ''])
 })
 
 test('a spare context waits with an empty environment and says nothing', async (t) => {
