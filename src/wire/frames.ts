@@ -61,7 +61,7 @@ export const Kind = {
   DATA: 6,
   /** both ways: [END, stream, trailers] raw trailers from the front, trailer text from the context */
   END: 7,
-  /** both ways: [CREDIT, stream, bytes, memory] that many more bytes may be sent; full pieces' memory goes back to the context. */
+  /** both ways: [CREDIT, stream, bytes] that many more bytes may be sent. */
   CREDIT: 8,
   /** both ways: [RESET, stream, code] the stream is over, unfinished. */
   RESET: 9,
@@ -77,6 +77,8 @@ export const Kind = {
   FAILED: 14,
   /** context → front: [REFUSED, code, text, host, peer, method, outcome] what became of a request on a connection that was handed over. */
   REFUSED: 15,
+  /** front → context: [MEMORY, buffers] that of full pieces which have left, to be filled again. */
+  MEMORY: 16,
 } as const
 
 /** How many elements a frame of each kind has, its kind included; by kind. */
@@ -89,7 +91,7 @@ export const FRAME_LENGTH: readonly (number | undefined)[] = [
   5, // HEAD
   4, // DATA
   3, // END
-  4, // CREDIT
+  3, // CREDIT
   3, // RESET
   3, // INFO
   1, // DRAIN
@@ -97,6 +99,7 @@ export const FRAME_LENGTH: readonly (number | undefined)[] = [
   2, // READY
   2, // FAILED
   7, // REFUSED
+  2, // MEMORY
 ]
 
 /** The longest text that a REFUSED frame carries in each of its fields. */

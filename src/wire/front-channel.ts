@@ -51,6 +51,9 @@ export class FrontChannel implements StreamKeeper {
   readonly #connections = new Slots<() => void>()
   readonly #reader: FrameReader
   #closed: TenantryError | undefined
+  /** In this turn's frame for it, if that is the turn it was pushed in. */
+  #memory: ArrayBuffer[] = []
+  #memoryTurn = -1
 
   /** `bufferLimit`: bytes that its streams may have under way beyond their first windows. */
   constructor(carrier: Carrier, listener: ContextListener, bufferLimit = Infinity) {
@@ -114,6 +117,19 @@ export class FrontChannel implements StreamKeeper {
 
   reset(id: number, code: ResetCode): void {
     if (this.#streams.delete(id)) this.#outbox.batch.push(Kind.RESET, id, code)
+  }
+
+  /** Memory goes back to the context that made it, and to no other: nobody has wiped it. */
+  giveBack(buffer: ArrayBuffer): void {
+    if (!this.#outbox.movesMemory || this.#closed !== undefined || buffer.byteLength !== MAX_PIECE) return
+    const { batch, turn } = this.#outbox
+    if (this.#memoryTurn !== turn) {
+      this.#memory = []
+      this.#memoryTurn = turn
+      batch.push(Kind.MEMORY, this.#memory)
+    }
+    this.#memory.push(buffer)
+    this.#outbox.transfer(buffer)
   }
 
   /** Fails every stream: the context is gone. */

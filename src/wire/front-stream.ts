@@ -29,6 +29,8 @@ export interface StreamKeeper {
   forget(id: number): void
   /** Forgets it and tells the context. */
   reset(id: number, code: ResetCode): void
+  /** Memory that the context may fill again. */
+  giveBack(buffer: ArrayBuffer): void
 }
 
 /** One request on its way, seen from the front. */
@@ -77,9 +79,9 @@ export class FrontStream {
     if (!this.responseEnded) this.#receive?.consumed(bytes)
   }
 
-  /** The memory of a piece that has left for the client and that nobody else holds. */
+  /** The memory of a full piece that has left for the client and that nobody else holds. */
   giveBack(buffer: ArrayBuffer): void {
-    if (!this.responseEnded) this.#receive?.giveBack(buffer)
+    this.#keeper.giveBack(buffer)
   }
 
   /** Gives the stream up; the listener hears nothing more. */

@@ -1,4 +1,4 @@
-import { FIRST_WINDOW, Kind, LEAST_COST, MAX_PIECE, WINDOW } from './frames.ts'
+import { FIRST_WINDOW, Kind, LEAST_COST, WINDOW } from './frames.ts'
 import type { Outbox } from './outbox.ts'
 import type { WindowPool } from './window-pool.ts'
 
@@ -22,7 +22,6 @@ export class ReceiveWindow {
   #read = 0
   /** What small pieces cost beyond their bytes, until the next credit. */
   #overhead = 0
-  #memory: ArrayBuffer[] = []
 
   /** `pool`: the front's; a context does not know how much its front may send, and counts nothing. */
   constructor(outbox: Outbox, id: number, pool?: WindowPool) {
@@ -37,15 +36,6 @@ export class ReceiveWindow {
     this.#overhead += cost - bytes
     this.#allowed -= cost
     return this.#allowed >= 0
-  }
-
-  /**
-   * Memory of a full piece that nobody looks at any longer: it goes back with the next credit, so that a long body
-   * goes round in the same few pieces instead of asking the system for new pages all the time.
-   */
-  giveBack(buffer: ArrayBuffer): void {
-    if (!this.#outbox.movesMemory) return
-    if (buffer.byteLength === MAX_PIECE && this.#memory.length < WINDOW / MAX_PIECE) this.#memory.push(buffer)
   }
 
   /** `bytes` have left our hands: the sender may send as many more. */
@@ -68,12 +58,7 @@ export class ReceiveWindow {
   }
 
   #grant(bytes: number): void {
-    const memory = this.#memory
-    if (memory.length > 0) {
-      this.#memory = []
-      for (const buffer of memory) this.#outbox.transfer(buffer)
-    }
-    this.#outbox.batch.push(Kind.CREDIT, this.#id, bytes, memory)
+    this.#outbox.batch.push(Kind.CREDIT, this.#id, bytes)
     this.#allowed += bytes
     this.#read = 0
   }

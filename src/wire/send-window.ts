@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { FIRST_WINDOW, HeadFlag, Kind, LEAST_COST, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
 import type { Piece } from './frames.ts'
 import type { Outbox } from './outbox.ts'
+import type { PieceMemory } from './piece-memory.ts'
 import type { WindowPool } from './window-pool.ts'
 
 /** Bytes up to this are cloned: for so few, moving the memory costs more than copying it again. */
@@ -28,6 +29,7 @@ export class SendWindow {
   readonly #outbox: Outbox
   readonly #id: number
   readonly #pool: WindowPool | undefined
+  readonly #memory: PieceMemory | undefined
   /** What a piece costs at least: the front counts what it gets from a context, and not the other way round. */
   readonly #least: number
   #credit = FIRST_WINDOW
@@ -35,16 +37,16 @@ export class SendWindow {
   #isWhole = false
   #waiting: Waiting[] = []
   #waitingBytes = 0
-  #memory: ArrayBuffer[] = []
   /** Where the stream's last frame stands in the batch of `#lastTurn`. */
   #last = 0
   #lastTurn = -1
 
-  /** `pool`: the front's; to a context it is the receiver who lends. */
-  constructor(outbox: Outbox, id: number, pool?: WindowPool) {
+  /** `pool`: the front's; to a context it is the receiver who lends, and what it gives back is `memory`. */
+  constructor(outbox: Outbox, id: number, pool?: WindowPool, memory?: PieceMemory) {
     this.#outbox = outbox
     this.#id = id
     this.#pool = pool
+    this.#memory = memory
     this.#least = pool === undefined ? LEAST_COST : 1
   }
 
@@ -109,11 +111,6 @@ export class SendWindow {
     if (sent !== undefined) last.sent.push(sent)
   }
 
-  /** Memory of full pieces that were sent and came back. */
-  reuse(memory: readonly ArrayBuffer[]): void {
-    this.#memory.push(...memory)
-  }
-
   /** False when the receiver cannot have read so much: more than was sent to it. */
   allows(bytes: number): boolean {
     return this.#credit + bytes <= (this.#isWhole ? WINDOW : FIRST_WINDOW)
@@ -174,7 +171,7 @@ export class SendWindow {
     while (at < bytes.byteLength && this.#credit >= this.#least) {
       const size = Math.min(bytes.byteLength - at, this.#credit, MAX_PIECE)
       // Not zeroed first, since every byte of it is overwritten; and never from the pool.
-      const memory = size === MAX_PIECE ? this.#memory.pop() : undefined
+      const memory = size === MAX_PIECE ? this.#memory?.take() : undefined
       const copy = memory === undefined ? Buffer.allocUnsafeSlow(size) : new Uint8Array(memory)
       copy.set(bytes.subarray(at, at + size))
       if (size > CLONE_LIMIT) this.#outbox.transfer(copy.buffer)

@@ -1,5 +1,6 @@
 import { FRAME_LENGTH, Kind, MAX_INFOS, MAX_REFUSED_TEXT, PROTOCOL_VERSION } from './frames.ts'
 import { Outbox } from './outbox.ts'
+import { PieceMemory } from './piece-memory.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Slots } from './slots.ts'
@@ -50,12 +51,12 @@ export class TenantStream {
   #infos = 0
   #ending: { readonly trailers: string | undefined } | undefined
 
-  constructor(channel: TenantChannel, outbox: Outbox, id: number, requestEnded: boolean) {
+  constructor(channel: TenantChannel, outbox: Outbox, id: number, requestEnded: boolean, memory: PieceMemory) {
     this.id = id
     this.#requestEnded = requestEnded
     this.#channel = channel
     this.#outbox = outbox
-    this.#send = new SendWindow(outbox, id)
+    this.#send = new SendWindow(outbox, id, undefined, memory)
   }
 
   get waitingBytes(): number {
@@ -104,8 +105,7 @@ export class TenantStream {
   }
 
   /** The channel's business. */
-  granted(bytes: number, memory: ArrayBuffer[] | undefined): void {
-    if (memory !== undefined) this.#send.reuse(memory)
+  granted(bytes: number): void {
     if (!this.#send.grant(bytes)) return
     if (this.#ending === undefined) this.listener?.onDrain()
     else this.end(this.#ending.trailers)
@@ -132,6 +132,7 @@ export class TenantChannel {
   readonly #outbox: Outbox
   readonly #listener: FrontListener
   readonly #streams = new Slots<TenantStream>()
+  readonly #memory = new PieceMemory()
 
   constructor(carrier: Carrier, listener: FrontListener) {
     this.#outbox = new Outbox(carrier)
@@ -195,7 +196,7 @@ export class TenantChannel {
     const id = batch[at + 1] as number
     switch (batch[at]) {
       case Kind.OPEN: {
-        const stream = new TenantStream(this, this.#outbox, id, batch[at + 2] === 1)
+        const stream = new TenantStream(this, this.#outbox, id, batch[at + 2] === 1, this.#memory)
         this.#streams.put(id, stream)
         const head: RequestHead = {
           hasBody: batch[at + 2] === 0,
@@ -220,7 +221,7 @@ export class TenantChannel {
         this.#streams.get(id)?.receivedEnd(batch[at + 2] as string[] | undefined)
         break
       case Kind.CREDIT:
-        this.#streams.get(id)?.granted(batch[at + 2] as number, batch[at + 3] as ArrayBuffer[] | undefined)
+        this.#streams.get(id)?.granted(batch[at + 2] as number)
         break
       case Kind.RESET: {
         const stream = this.#streams.get(id)
@@ -239,6 +240,9 @@ export class TenantChannel {
         break
       case Kind.DRAIN:
         this.#listener.onDrain()
+        break
+      case Kind.MEMORY:
+        this.#memory.put(batch[at + 1] as ArrayBuffer[])
         break
     }
   }
