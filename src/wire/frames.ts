@@ -77,7 +77,7 @@ export const Kind = {
   FAILED: 14,
   /** context → front: [REFUSED, code, text, host, peer, method, outcome] what became of a request on a connection that was handed over. */
   REFUSED: 15,
-  /** front → context: [MEMORY, buffers] that of full pieces which have left, to be filled again. */
+  /** front → context: [MEMORY, buffers] full pieces', to be filled again. */
   MEMORY: 16,
 } as const
 

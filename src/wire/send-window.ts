@@ -41,7 +41,7 @@ export class SendWindow {
   #last = 0
   #lastTurn = -1
 
-  /** `pool`: the front's; to a context it is the receiver who lends, and what it gives back is `memory`. */
+  /** `pool`: the front's; to a context it is the receiver who lends and gives `memory` back. */
   constructor(outbox: Outbox, id: number, pool?: WindowPool, memory?: PieceMemory) {
     this.#outbox = outbox
     this.#id = id
@@ -65,7 +65,7 @@ export class SendWindow {
 
   /**
    * False when data waits for credit: `grant` will answer true once it is gone. `sent` runs when the last byte left.
-   * `own`: nobody else will look at the bytes again, so memory that holds nothing else may move instead of being copied.
+   * `own`: nobody else will look at the bytes again, so memory of their own may move.
    */
   write(piece: Piece, sent?: () => void, own = false): boolean {
     if (piece.length === 0 && this.#waitingBytes === 0) {
