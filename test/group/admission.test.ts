@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { decide, mayStartNow } from '../../src/group/admission.ts'
+import { decide, mayStartNow, mayWiden } from '../../src/group/admission.ts'
 import type { AdmissionInput, AdmissionLimits, Census, GroupView } from '../../src/group/admission.ts'
 import { fullRate, refill, takeOne } from '../../src/group/start-rate.ts'
 import { backOff } from '../../src/group/backoff.ts'
@@ -129,6 +129,17 @@ test('whatever the house looks like, a granted birth keeps every cap', () => {
     }
     if (mayStartNow(house, LIMITS)) assert.ok(house.contexts < 4 && house.starting < 2)
   }), { numRuns: 2000 })
+})
+
+test('a further context of a group starts only in a place that nobody waits for, and leaves starts for first ones', () => {
+  const may = (census: Partial<Census>): boolean => mayWiden({ ...EMPTY, ...census }, LIMITS, 0)
+  assert.ok(may({ contexts: 3 }))
+  assert.ok(may({ rate: { tokens: 3, at: 0 } }))
+  const refused: Partial<Census>[] = [
+    { contexts: 4 }, { contexts: 4, ending: 1 }, { contexts: 3, pending: 1 }, { starting: 2 }, { draining: true }, { strained: true },
+    { zombies: 2 }, { rate: { tokens: 2, at: 0 } },
+  ]
+  for (const census of refused) assert.ok(!may(census), JSON.stringify(census))
 })
 
 test('the back-off doubles to a minute, and chance moves it by no more than half', () => {

@@ -166,6 +166,17 @@ test('an idle context of several makes room before a group has to go, and a busy
   newcomer.release(true)
 })
 
+test('of several busy contexts none makes room: an idle group goes, or the newcomer is refused', async () => {
+  const house = new House({ maxContexts: 3 })
+  const small = await house.visit(targetOf('small.test'))
+  const [one, two, target] = await pair(house)
+  const held = [house.groups.acquire(target) as Lease, house.groups.acquire(target) as Lease]
+  const newcomer = await house.lease(targetOf('new.test'))
+  assert.deepEqual([one.state, two.state, small.state], ['serving', 'serving', 'exited'])
+  assert.equal(await codeOf(() => house.groups.acquire(targetOf('newer.test'))), 'ERR_GROUP_LIMIT')
+  for (const lease of [...held, newcomer]) lease.release(true)
+})
+
 test('a victim frees the places of all its contexts', async () => {
   const house = new House({ maxContexts: 2, maxGroups: 1 })
   const [one, two] = await pair(house)

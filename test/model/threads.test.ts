@@ -44,6 +44,7 @@ class House {
   #revision = 1
   answered = 0
   exits = 0
+  widest = 0
 
   constructor(t: TestContext, entry: string) {
     this.#entry = entry
@@ -80,6 +81,8 @@ class House {
     const { contexts, list } = this.groups.stats()
     assert.ok(contexts.starting <= CAPS.maxStarting)
     assert.ok(list.filter(({ segment }) => segment !== undefined).length <= CAPS.maxGroups)
+    assert.ok(list.every((group) => group.contexts.length <= 1 + (Number(group.label.slice(1)) % 2)))
+    this.widest = Math.max(this.widest, ...list.map((group) => group.contexts.length))
   }
 
   /** Closes while requests are under way: they are finished, everything ends, nothing is left. */
@@ -137,6 +140,8 @@ class House {
 
   #target(host: number, env: Record<string, string> = {}): GroupTarget {
     const target = targetOf(`h${host}`, {
+      // Every second one may have two contexts.
+      threads: 1 + (host % 2),
       revision: String(this.#revision),
       contextLimits: { ...OFF, startupTimeout: 30_000, deadlockTimeout: 1000, terminateTimeout: 10_000, maxRequests: 40 },
       groupLimits: { maxInFlight: 4, maxQueue: 6, idleTimeout: 700 },
@@ -165,6 +170,7 @@ test('with real threads the caps hold, no request is lost in a healthy context, 
   t.after(() => clearInterval(hold))
   const entry = appFile(t, APP)
   let answered = 0
+  let widest = 0
   await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 60, maxLength: 110 }), async (steps) => {
     const house = new House(t, entry)
     for (const run of steps) {
@@ -173,6 +179,8 @@ test('with real threads the caps hold, no request is lost in a healthy context, 
     }
     await house.end()
     answered += house.answered
+    widest = Math.max(widest, house.widest)
   }), { numRuns: 6, endOnFailure: true, includeErrorInReport: true })
   assert.ok(answered > 40, `only ${answered} requests were answered: the threads were not tried`)
+  assert.equal(widest, 2, 'no group had two contexts')
 })
