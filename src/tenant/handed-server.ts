@@ -90,6 +90,7 @@ export class HandedServer implements Handing {
   /** Serves a connection from now on. `port` hears that its descriptor is ours; if it is none, it is still the sender's. */
   take([id, fd, first, hosts]: HandoverMessage, port: MessagePort): void {
     let socket: HandedSocket
+    this.scoreboard.add(Cell.handedOpened, 1)
     try {
       // As http.Server has them: a client may end its half before it has its answer.
       socket = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: true })

@@ -23,9 +23,9 @@ test('a context serves a connection that was handed over, request after request'
   ].join('\r\n'))
   // 'finish' comes when the system has taken the answer: the client may have it before.
   await eventually('both are counted', () => context.scoreboard.read('handedServed') === 2)
-  const { handedServed, handedInFlight, handedConnections, served, inFlight } = context.scoreboard.snapshot()
-  assert.deepEqual({ handedServed, handedInFlight, handedConnections, served, inFlight }, {
-    handedServed: 2, handedInFlight: 0, handedConnections: 1, served: 2, inFlight: 0,
+  const { handedOpened, handedServed, handedInFlight, handedConnections, served, inFlight } = context.scoreboard.snapshot()
+  assert.deepEqual({ handedOpened, handedServed, handedInFlight, handedConnections, served, inFlight }, {
+    handedOpened: 1, handedServed: 2, handedInFlight: 0, handedConnections: 1, served: 2, inFlight: 0,
   })
   client.socket.end()
   await client.closed
