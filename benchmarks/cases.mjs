@@ -2,13 +2,14 @@
 // a report needs to know of it.
 import { churn } from './cases/churn.mjs'
 import { coldStart } from './cases/cold-start.mjs'
+import { density } from './cases/density.mjs'
 import { lookup } from './cases/lookup.mjs'
 import { noisyNeighbour } from './cases/noisy-neighbour.mjs'
 import { policy } from './cases/policy.mjs'
 import { requestCases } from './cases/requests.mjs'
 import { scale } from './cases/scale.mjs'
 
-export const cases = { ...requestCases, scale, 'noisy-neighbour': noisyNeighbour, 'cold-start': coldStart, lookup, policy, churn }
+export const cases = { ...requestCases, scale, 'noisy-neighbour': noisyNeighbour, 'cold-start': coldStart, density, lookup, policy, churn }
 
 /** Takes longer than all others together: only for who names it. */
 export const NAMED_ONLY = ['churn']

@@ -51,6 +51,17 @@ export function treeResident(pid) {
   return processTree(pid).reduce((total, one) => total + unlessGone(() => residentBytes(one)), 0)
 }
 
+/** Bytes that a server and its daemons share with nobody; NaN where there is no /proc. */
+export function treePrivate(pid) {
+  if (process.platform !== 'linux') return NaN
+  return processTree(pid).reduce((total, one) => total + unlessGone(() => privateBytes(one)), 0)
+}
+
+function privateBytes(pid) {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1')
+  return [...text.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].reduce((total, [, kilobytes]) => total + Number(kilobytes) * 1024, 0)
+}
+
 /** CPU seconds of a server and its daemons; undefined where there is no /proc. */
 export function treeCpuSeconds(pid) {
   if (process.platform !== 'linux') return undefined

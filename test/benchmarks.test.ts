@@ -33,6 +33,7 @@ async function load<T>(name: string): Promise<T> {
 
 const { compare } = await load<{ compare: (settings: object) => Table }>('measure.mjs')
 const { goals, judge } = await load<{ goals: readonly Goal[]; judge: (goal: Goal, result: unknown) => { found?: number; kept?: boolean } }>('goals.mjs')
+const { cases } = await load<{ cases: Readonly<Record<string, Case>> }>('cases.mjs')
 const { loadCase } = await load<{ loadCase: (settings: object) => Case }>('cases/load.mjs')
 const { showResult } = await load<{ showResult: (result: object) => string }>('report.mjs')
 
@@ -60,6 +61,10 @@ test('of several tables the worst is held against a goal', () => {
 
 test('a goal that nothing was measured for is neither kept nor missed', () => {
   for (const goal of goals) assert.equal(judge(goal, undefined).kept, undefined, goal.what)
+})
+
+test('every goal is asked of a case that there is', () => {
+  assert.deepEqual(goals.filter((goal) => !(goal.case in cases)).map(({ what }) => what), [])
 })
 
 test('a contender that this machine has not is named, with what to install', () => {
