@@ -36,7 +36,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   readonly #host: GroupHost<Group>
   readonly #state: StateMachine<GroupState>
   readonly #queue: WaitQueue
-  /** Hears once how the first start went: a reload waits for it. */
+  /** Hears once how the start went: that of all contexts for which there is room. A reload waits for it. */
   #onOutcome: ((error?: TenantryError) => void) | undefined
   /** Those that take requests or are about to; and, while it drains, those that are not gone yet. */
   readonly #members = new Members()
@@ -278,7 +278,6 @@ export class Group implements Registered, GroupView, MemberOwner {
     if (this.#state.is('starting')) {
       this.#usedAt = clock.now()
       this.#move('serving', undefined)
-      this.#tell()
       this.#serveQueue()
     }
     this.#seek()
@@ -354,7 +353,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     return new TenantryError(code, message, { label: this.target.label })
   }
 
-  /** How the first start went, said once. */
+  /** How the start went, said once. */
   #tell(error?: TenantryError): void {
     const onOutcome = this.#onOutcome
     this.#onOutcome = undefined
@@ -387,9 +386,10 @@ export class Group implements Registered, GroupView, MemberOwner {
     this.#host.onAbandoned(this)
   }
 
-  /** A context less than it is to have: another one starts where there is room. */
+  /** Another context starts, if there is to be one and there is room; else it is as complete as it can be for now. */
   #seek(): void {
     if (this.short) this.#host.onShort(this)
+    if (this.#state.is('serving') && this.#members.areReady) this.#tell()
   }
 
   #move(to: GroupState, reason: EndReason | undefined): void {

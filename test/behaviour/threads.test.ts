@@ -104,3 +104,14 @@ test('a reload replaces both contexts without a failed request', async (t) => {
   await bothServe(runtime)
   assert.ok(groupOf(runtime)?.contexts.every(({ id }) => !before.includes(id)))
 })
+
+test('connections that are handed over are shared, and each stays where it is', async (t) => {
+  const { port } = await openPair(t, { lane: 'handoff' })
+  const agents = Array.from({ length: 8 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+  t.after(() => agents.forEach((agent) => agent.destroy()))
+  const round = async (): Promise<unknown[]> =>
+    (await Promise.all(agents.map((agent) => askJson(port, 'a.test', '/', { agent })))).map(({ threadId }) => threadId)
+  const first = await round()
+  assert.deepEqual(first.map((id) => first.filter((other) => other === id).length), Array.from({ length: 8 }, () => 4))
+  assert.deepEqual(await round(), first)
+})

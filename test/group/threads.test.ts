@@ -333,14 +333,18 @@ test('one that ends itself while nobody asks is replaced, and only after the bac
   assert.equal(house.contexts.length, 4)
 })
 
-test('a reload serves with one new context, drains all old ones, and starts the others then', async () => {
+test('a reload serves with the old contexts until the new ones are there, and then drains them all', async () => {
   const house = new House()
   const [one, two, target] = await pair(house)
   const held = house.groups.acquire(target) as Lease
   ;(held.context as FakeContext).open()
-  const reloaded = house.groups.reload('a.test')
+  let done = false
+  const reloaded = house.groups.reload('a.test').then(() => { done = true })
   await settle()
-  assert.equal(house.contexts.length, 3)
+  house.last.becomeReady()
+  await settle()
+  // Connections that move on when the old ones drain are to find all of the new ones.
+  assert.deepEqual([house.contexts.length, done, ids(house)], [4, false, [1, 2]])
   house.last.becomeReady()
   await reloaded
   await house.clock.pass(200)
@@ -350,6 +354,18 @@ test('a reload serves with one new context, drains all old ones, and starts the 
   held.release(true)
   await settle()
   assert.deepEqual([one.state, two.state], ['exited', 'exited'])
+})
+
+test('a reload goes on with fewer contexts where a further one cannot start', async () => {
+  const house = new House()
+  await pair(house)
+  const reloaded = house.groups.reload('a.test')
+  await settle()
+  house.last.becomeReady()
+  await settle()
+  house.last.failStart()
+  assert.equal(await reloaded, true)
+  assert.deepEqual(ids(house), [3])
 })
 
 test('a group that fills maxContexts by itself can be reloaded: one of its contexts makes room', async () => {
