@@ -18,9 +18,7 @@ control.resume()
 // A program that neither exports nor listens ends, as under `node`.
 control.unref()
 
-const lifecycle = new Lifecycle()
-lifecycle.publish()
-const [application] = await loadApplications(request, lifecycle)
+const [application] = await loadApplications(request, new Lifecycle())
 
 // The application's own server may think that it listens already, on no port: it is handed connections, as node:http
 // documents, and listens nowhere. A connection costs one event more, a request nothing.

@@ -6,7 +6,7 @@ import { startContender } from './served.ts'
 import type { Answer, Asked } from './ask.ts'
 import type { Contender } from './contenders.ts'
 import type { LoadJob, LoadReport } from './load.ts'
-import type { Served, Stage } from './served.ts'
+import type { LaneCounts, Served, Stage } from './served.ts'
 
 /** What is to be measured, and how long. */
 export interface Plan {
@@ -37,6 +37,8 @@ export interface Round {
   /** Milliseconds. */
   readonly coldStart: number
   readonly latencies: LoadReport['latencies']
+  /** Why connections of a hand-off row stayed in the front, and how many did; undefined: none, or no such row. */
+  readonly keptBack: Readonly<Record<string, number>> | undefined
   /** The part of its time in which the load generator computed: near 1, it was the bound. */
   readonly generatorBusy: number
 }
@@ -48,8 +50,10 @@ export interface Answered {
 }
 
 export interface Measured {
+  /** Of those who can run here. */
+  readonly contenders: readonly Contender[]
   readonly answers: readonly Answered[]
-  /** In the contenders' order, a list of rounds each. */
+  /** In their order, a list of rounds each. */
   readonly rounds: readonly (readonly Round[])[]
 }
 
@@ -80,15 +84,20 @@ export function warmUp(duration: number): number {
  * @throws TenantryError ERR_BENCH, in one line: it does not start, answers wrongly, fails or ends under load
  */
 export async function measure(plan: Plan, progress: Progress, signal: AbortSignal): Promise<Measured> {
-  const { contenders, rounds } = plan
-  const steps = contenders.length * (rounds + 1)
-  let step = 0
-  const answers: Answer[][] = []
-  for (const contender of contenders) {
+  const { rounds } = plan
+  const contenders: Contender[] = []
+  let expected: Answer[] = []
+  let [step, steps] = [0, plan.contenders.length * (rounds + 1)]
+  for (const contender of plan.contenders) {
     progress(++step, steps, `answers of ${contender.name}`)
-    answers.push(await lookAt(contender, plan, answers[0], signal))
+    const answers = await lookAt(contender, plan, expected, signal)
+    if (answers === undefined) {
+      steps -= rounds
+      continue
+    }
+    if (contenders.length === 0) expected = answers
+    contenders.push(contender)
   }
-  const expected = answers[0] as Answer[]
   const results = contenders.map((): Round[] => [])
   for (let round = 0; round < rounds; round++) {
     const order = contenders.map((_, index) => index)
@@ -99,20 +108,27 @@ export async function measure(plan: Plan, progress: Progress, signal: AbortSigna
       results[index]?.push(figures)
     }
   }
-  return { answers: expected.map(({ status, bytes }) => ({ status, bytes })), rounds: results }
+  return { contenders, answers: expected.map(({ status, bytes }) => ({ status, bytes })), rounds: results }
 }
 
-/** Its answers, which are also the first reading of all its files, in which no cold start is timed. */
-async function lookAt(contender: Contender, plan: Plan, bare: Answer[] | undefined, signal: AbortSignal): Promise<Answer[]> {
+/**
+ * Its answers, which are also the first reading of all its files, in which no cold start is timed; undefined where it
+ * cannot be what it is called. `expected`: what node:http answered; empty: this is node:http.
+ */
+async function lookAt(
+  contender: Contender, plan: Plan, expected: readonly Answer[], signal: AbortSignal,
+): Promise<Answer[] | undefined> {
   return await withServed(contender, plan.stage, signal, async (served) => {
+    if (contender.lane === 'handoff' && !served.handsOver) return undefined
     const answers: Answer[] = []
     for (const [index, asked] of plan.requests.entries()) {
       const answer = await ask(served.port, asked, contender, signal)
+      const bare = expected[index]
       if (bare === undefined && answer.status >= 500) {
         throw failure(`${asked.method} ${asked.path} is answered with ${answer.status} by node:http itself: ${JSON.stringify(answer.text.slice(0, 120))}`)
       }
-      const differs = bare === undefined ? undefined : difference(asked, bare[index] as Answer, answer, contender.name)
-      if (differs !== undefined && (plan.compare || answer.status !== bare?.[index]?.status)) {
+      const differs = bare === undefined ? undefined : difference(asked, bare, answer, contender.name)
+      if (differs !== undefined && (plan.compare || answer.status !== bare?.status)) {
         throw failure(`${differs}; for a page that changes with each request: --no-compare`)
       }
       answers.push(answer)
@@ -124,7 +140,9 @@ async function lookAt(contender: Contender, plan: Plan, bare: Answer[] | undefin
 async function oneRound(contender: Contender, plan: Plan, expected: readonly Answer[], signal: AbortSignal): Promise<Round> {
   const { stage, requests, connections, duration } = plan
   const spawned = performance.now()
-  return await withServed(contender, stage, signal, async (served) => {
+  let used: Served | undefined
+  const round = await withServed(contender, stage, signal, async (served) => {
+    used = served
     const isBare = contender.flags === undefined
     if (!isBare) await new Promise((resolve) => setTimeout(resolve, SETTLE))
     const first = await ask(served.port, requests[0] as Asked, contender, signal)
@@ -158,6 +176,11 @@ async function oneRound(contender: Contender, plan: Plan, expected: readonly Ans
       generatorBusy: load.cpu / load.seconds,
     }
   })
+  return { ...round, keptBack: contender.lane === 'handoff' ? keptBack(used?.lanes()) : undefined }
+}
+
+function keptBack(lanes: LaneCounts | undefined): Round['keptBack'] {
+  return lanes === undefined || Object.keys(lanes.relay).length === 0 ? undefined : lanes.relay
 }
 
 interface UnderLoad {

@@ -24,9 +24,19 @@ export interface Stage {
 export interface Served {
   readonly pid: number
   readonly port: number
+  /** Whether it can hand connections over; false for node:http. */
+  readonly handsOver: boolean
   /** Rejects when it ends by itself, saying what it said last. */
   readonly ended: Promise<never>
   stop(): Promise<void>
+  /** How many connections took which lane; known when it has been stopped, and undefined where it does not say. */
+  lanes(): LaneCounts | undefined
+}
+
+/** As `stats()` counts them. */
+export interface LaneCounts {
+  readonly handoff: number
+  readonly relay: Readonly<Record<string, number>>
 }
 
 const BARE_SERVER = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './bare-server.ts' : './bare-server.js', import.meta.url))
@@ -36,6 +46,9 @@ const START = 30_000
 
 /** Milliseconds that a server has to end by itself, so that an application can tidy up. */
 const END = 3000
+
+/** Milliseconds after its end within which what a server said last has come. */
+const LAST_WORDS = 500
 
 /** What is kept of what a server says, for the message when it fails. */
 const SAID = 8192
@@ -48,7 +61,11 @@ export async function startContender(contender: Contender, stage: Stage, signal:
   signal.throwIfAborted()
   const child = contender.flags === undefined ? spawnBare(stage) : spawnServe(contender.flags, stage)
   const said = new Said(child)
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const exited = new Promise<void>((resolve) => {
+    // What it said last comes with 'close', which a process that it left behind could put off for ever.
+    child.once('close', () => resolve())
+    child.once('exit', () => setTimeout(resolve, LAST_WORDS))
+  })
   const ended = new Promise<never>((_, reject) => {
     child.once('error', (error) => reject(failure(`${contender.name} cannot be started: ${error.message}`)))
     // 'close' and not 'exit': by then everything that it said has come.
@@ -67,8 +84,9 @@ export async function startContender(contender: Contender, stage: Stage, signal:
     clearTimeout(late)
   }
   try {
-    const port = await Promise.race([listening(child, contender), ended])
-    return { pid: child.pid as number, port, ended, stop }
+    const told = new Told(child, contender)
+    const { port, handsOver } = await Promise.race([told.listening, ended])
+    return { pid: child.pid as number, port, handsOver, ended, stop, lanes: () => told.lanes }
   } catch (error) {
     await stop()
     throw error
@@ -88,25 +106,41 @@ function spawnServe(flags: readonly string[], { program, config, directory }: St
   return spawn(process.execPath, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true })
 }
 
-async function listening(child: ChildProcess, { name, flags }: Contender): Promise<number> {
-  const lines = createInterface({ input: (flags === undefined ? child.stdio[3] : child.stdout) as Readable })
-  return await new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(failure(`${name} did not listen within ${START / 1000} s`)), START)
-    child.once('exit', () => clearTimeout(late))
-    // Read to its end, or a server that says much would stand still.
-    lines.on('line', (line) => {
-      const port = flags === undefined ? Number(line) : portOf(line)
-      if (port === undefined) return
-      clearTimeout(late)
-      resolve(port)
-    })
-  })
+interface Listening {
+  readonly port: number
+  readonly handsOver: boolean
 }
 
-function portOf(line: string): number | undefined {
-  if (!line.includes('"listening"')) return undefined
-  const { url } = JSON.parse(line) as { url: string }
-  return Number(new URL(url).port)
+/** What a server tells of itself: the bare one its port, the command its log. */
+class Told {
+  readonly listening: Promise<Listening>
+  lanes: LaneCounts | undefined
+
+  constructor(child: ChildProcess, { name, flags }: Contender) {
+    const isBare = flags === undefined
+    const lines = createInterface({ input: (isBare ? child.stdio[3] : child.stdout) as Readable })
+    this.listening = new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(failure(`${name} did not listen within ${START / 1000} s`)), START)
+      child.once('exit', () => clearTimeout(late))
+      // Read to its end, or a server that says much would stand still.
+      lines.on('line', (line) => {
+        const found = isBare ? { port: Number(line), handsOver: false } : this.#read(line)
+        if (found === undefined) return
+        clearTimeout(late)
+        resolve(found)
+      })
+    })
+  }
+
+  /** Lines of the application stand in the same log; they have a context, and what is told here has none. */
+  #read(line: string): Listening | undefined {
+    if (!/"msg":"(listening|closed)"\}$/.test(line)) return undefined
+    const { msg, url, lane, lanes, contextId } = JSON.parse(line) as Record<string, unknown>
+    if (contextId !== undefined) return undefined
+    if (msg === 'listening') return { port: Number(new URL(url as string).port), handsOver: lane === 'handoff' }
+    this.lanes = lanes as LaneCounts
+    return undefined
+  }
 }
 
 /** The last that a server said, and the reason in it. */

@@ -1,6 +1,7 @@
 import os from 'node:os'
 import { warmUp } from './measure.ts'
 import { TREE_SOURCE } from './process-tree.ts'
+import type { Contender } from './contenders.ts'
 import type { Measured, Plan, Round } from './measure.ts'
 
 /** A median over rounds, with the lowest and the highest. */
@@ -83,9 +84,9 @@ export interface Occasion {
   readonly loadAverageBefore: number
 }
 
-export function summarise(plan: Plan, { answers, rounds }: Measured, { version, entry, date, loadAverageBefore }: Occasion): Summary {
+export function summarise(plan: Plan, { contenders, answers, rounds }: Measured, { version, entry, date, loadAverageBefore }: Occasion): Summary {
   const bare = rounds[0] as readonly Round[]
-  const rows = plan.contenders.map(({ name, about }, index): Row => {
+  const rows = contenders.map(({ name, about }, index): Row => {
     const own = rounds[index] as readonly Round[]
     const of = (pick: (round: Round, at: number, figure: FigureName) => number | undefined): Row['figures'] =>
       Object.fromEntries(FIGURES.map((figure) => [figure.name, spread(own.map((round, at) => pick(round, at, figure.name)))])) as Row['figures']
@@ -122,7 +123,7 @@ export function summarise(plan: Plan, { answers, rounds }: Measured, { version, 
       compared: plan.compare,
     },
     rows,
-    notes: notesOf(plan, answers, rows, loadAverageBefore),
+    notes: [...notesOf(plan, answers, rows, loadAverageBefore), ...laneNotes(plan, contenders, rows)],
   }
 }
 
@@ -146,6 +147,20 @@ function notesOf(plan: Plan, answers: Measured['answers'], rows: readonly Row[],
     if (status >= 300) notes.push(`${plan.requests[at]?.method} ${plan.requests[at]?.path} is answered with ${status}.`)
   }
   if (!plan.compare) notes.push('The bodies of the answers were not compared.')
+  return notes
+}
+
+/** What the hand-off rows are not. */
+function laneNotes(plan: Plan, contenders: readonly Contender[], rows: readonly Row[]): string[] {
+  const notes = []
+  if (plan.contenders.some(({ lane, name }) => lane === 'handoff' && !contenders.some((there) => there.name === name))) {
+    notes.push('This machine or this Node cannot hand connections over: there are no hand-off rows (docs/lanes.md).')
+  }
+  for (const { name, rounds } of rows) {
+    const kept = rounds.flatMap(({ keptBack }) => Object.entries(keptBack ?? {}))
+    const count = kept.reduce((sum, [, found]) => sum + found, 0)
+    if (count > 0) notes.push(`${count} connections of ${name} stayed in the front: ${[...new Set(kept.map(([why]) => why))].join(', ')} (docs/lanes.md).`)
+  }
   return notes
 }
 

@@ -148,7 +148,8 @@ function untilEnd(
       if (finished) return
       finished = true
       for (const stop of stops) stop()
-      logger?.info('closed')
+      const { handoff, relay } = runtime.stats().lanes
+      logger?.info({ lanes: { handoff, relay } }, 'closed')
       resolve({ code, stuck })
     }
   })

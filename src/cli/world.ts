@@ -4,6 +4,7 @@ import type { SourceDescription } from '../describe.ts'
 import type { AskedRequest, Explanation } from '../explain.ts'
 import type { Logger, LoggerOption } from '../ops/logger.ts'
 import type { ResolvedOptions, RuntimeOptions } from '../options.ts'
+import type { RuntimeStats } from '../runtime.ts'
 
 /** The server's own certificate, paths of PEM files or PEM itself, and what it offers. */
 export interface ServedTls {
@@ -28,7 +29,7 @@ export interface ServedRuntime {
   /** Drains, then ends; `zombies` counts the threads that could not be ended. */
   close(): Promise<{ readonly zombies: number }>
   destroy(): Promise<void>
-  stats(): { readonly zombies: number; readonly lanes: { readonly obstacle: string | null } }
+  stats(): Pick<RuntimeStats, 'zombies' | 'lanes'>
 }
 
 /** Where signals come from: the process, or a test. */

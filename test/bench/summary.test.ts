@@ -8,7 +8,7 @@ import type { Plan, Round } from '../../src/bench/measure.ts'
 
 const ROUND: Round = {
   requestsPerSecond: 1000, p50: 1, p99: 2, p999: 4, cpu: 10, memory: 50 * 2 ** 20, peakMemory: 60 * 2 ** 20, coldStart: 40,
-  latencies: [[50, 1], [99, 2], [99.9, 4]], generatorBusy: 0.3,
+  latencies: [[50, 1], [99, 2], [99.9, 4]], keptBack: undefined, generatorBusy: 0.3,
 }
 
 const STAGE: Plan['stage'] = {
@@ -18,10 +18,10 @@ const STAGE: Plan['stage'] = {
 
 /** A summary of made-up rounds: what each row has other than ROUND, round by round. */
 function summaryOf(rows: readonly (readonly Partial<Round>[])[], changes: Partial<Plan> = {}, loadBefore = 0): Summary {
-  const contenders = rows.map((_, index) => ({ name: index === 0 ? 'bare' : `row <${index}>`, about: `about & ${index}`, flags: index === 0 ? undefined : [] }))
+  const contenders = rows.map((_, index) => ({ name: index === 0 ? 'bare' : `row <${index}>`, about: `about & ${index}`, flags: index === 0 ? undefined : [], lane: index === 0 ? undefined : 'handoff' as const }))
   const requests = [{ method: 'GET', path: '/"><script>alert(1)</script>', host: 'h.example.test', headers: [], body: undefined }]
   const plan: Plan = { contenders, stage: STAGE, requests, connections: 8, duration: 5000, rounds: rows[0]?.length ?? 0, compare: true, ...changes }
-  const measured = { answers: [{ status: 200, bytes: 13 }], rounds: rows.map((rounds) => rounds.map((other) => ({ ...ROUND, ...other }))) }
+  const measured = { contenders, answers: [{ status: 200, bytes: 13 }], rounds: rows.map((rounds) => rounds.map((other) => ({ ...ROUND, ...other }))) }
   return summarise(plan, measured, { version: '1.2.3', entry: '/srv/app <1>/server.mjs', date: new Date(0), loadAverageBefore: loadBefore })
 }
 
@@ -59,6 +59,8 @@ test('the notes say what makes the figures mean less, and only then', () => {
     [/was busy before \(load 99\.0\)/, summaryOf([rounds, rounds], {}, 99)],
     [/more than a fifth with row <1>/, summaryOf([rounds, [{}, { requestsPerSecond: 1300 }, {}]])],
     [/Fewer than three rounds/, summaryOf([[{}], [{}]])],
+    [/2 connections of row <1> stayed in the front: head \(/, summaryOf([rounds, [{}, { keptBack: { head: 2 } }, {}]])],
+    [/no hand-off rows/, summaryOf([rounds, rounds], { contenders: [{ name: 'other', about: '', flags: [], lane: 'handoff' }] })],
     [/were not compared/, summaryOf([rounds, rounds], { compare: false })],
   ]
   for (const [what, doubtful] of doubts) assert.deepEqual([said(steady, what), said(doubtful, what)], [false, true], String(what))

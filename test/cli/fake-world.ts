@@ -63,8 +63,8 @@ export class FakeRuntime implements ServedRuntime {
     this.#server?.close()
   }
 
-  stats(): { zombies: number; lanes: { obstacle: string | null } } {
-    return { zombies: this.zombies, lanes: { obstacle: null } }
+  stats(): ReturnType<ServedRuntime['stats']> {
+    return { zombies: this.zombies, lanes: { handoff: 3, relay: { head: 1 }, obstacle: null } }
   }
 
   async #call(name: string): Promise<void> {
