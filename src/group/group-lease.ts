@@ -5,6 +5,8 @@ import type { GroupLimits } from './tenant.ts'
 /** Who counts the slots of a context. */
 export interface LeaseKeeper {
   readonly context: Context
+  /** False while others start that should have their share of the connections: one that moved cannot move again. */
+  readonly mayHaveConnections: boolean
   onRelease(served: boolean): void
   /** Instead of a release: a connection has moved into the context. */
   onHandedOver(): void
@@ -32,7 +34,7 @@ export class GroupLease implements Lease {
 
   handOver(connection: OfferedConnection): boolean {
     const keeper = this.#keeper
-    if (keeper === undefined || !this.context.handOver(connection)) return false
+    if (keeper === undefined || !keeper.mayHaveConnections || !this.context.handOver(connection)) return false
     this.#keeper = undefined
     keeper.onHandedOver()
     return true

@@ -117,6 +117,10 @@ export class Group implements Registered, GroupView, MemberOwner {
       && this.#host.clock.now() >= this.retryAt
   }
 
+  get growing(): boolean {
+    return this.#state.is('serving') && !this.#members.areReady
+  }
+
   /** Of several contexts that serve, the one with the least to do. */
   get spare(): Member | undefined {
     return this.#state.is('serving') ? this.#members.spare : undefined
@@ -217,7 +221,7 @@ export class Group implements Registered, GroupView, MemberOwner {
       else member.end(reason)
     }
     if (wasServing) this.#settle()
-    else this.#refuseAll(this.#replaced(reason))
+    else this.giveUp(this.#replaced(reason))
   }
 
   /**
@@ -307,7 +311,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     this.#members.remove(members)
     if (!this.#state.is('draining') && !(leftQuietly && !this.holdsContext)) this.#fail(members, error, reason)
     else if (!this.holdsContext) this.#close(reason, error)
-    else if (this.#members.next() === undefined) this.#refuseAll(error)
+    else if (this.#members.next() === undefined) this.giveUp(error)
     else this.#serveQueue()
   }
 
@@ -329,17 +333,17 @@ export class Group implements Registered, GroupView, MemberOwner {
     if (hasServed) this.#failures.forget()
     this.#move('failed', reason)
     if (this.#queue.size > 0 && (isInnocent || hasServed)) this.#host.onBereft(this)
-    else this.#refuseAll(error)
+    else this.giveUp(error)
   }
 
   #close(reason: EndReason | undefined, error?: TenantryError): void {
     this.#move('closed', reason)
     this.#host.onClosed(this)
-    this.#refuseAll(error ?? this.#replaced(reason))
+    this.giveUp(error ?? this.#replaced(reason))
   }
 
   /** Nobody who waits will be served by this group. */
-  #refuseAll(error: TenantryError): void {
+  giveUp(error: TenantryError): void {
     this.#tell(error)
     this.#queue.rejectAll(error)
   }
@@ -358,11 +362,6 @@ export class Group implements Registered, GroupView, MemberOwner {
     const onOutcome = this.#onOutcome
     this.#onOutcome = undefined
     onOutcome?.(error)
-  }
-
-  /** Those who wait hear why, when no other context may start for them. */
-  giveUp(error: TenantryError): void {
-    this.#queue.rejectAll(error)
   }
 
   #serveQueue(): void {

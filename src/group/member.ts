@@ -19,6 +19,8 @@ const NOTICE_DELAY = 100
 export interface MemberOwner {
   /** Requests that wait for a slot. */
   readonly queued: number
+  /** It serves, and further contexts start. */
+  readonly growing: boolean
   onReady(member: Member): void
   onStartFailed(member: Member, error: TenantryError): void
   onCondemned(member: Member, reason: EndReason, error: TenantryError): void
@@ -106,6 +108,10 @@ export class Member implements LeaseKeeper {
   get takes(): boolean {
     const { state } = this.context
     return this.#isReady && (state === 'serving' || state === 'draining')
+  }
+
+  get mayHaveConnections(): boolean {
+    return !this.owner.growing
   }
 
   /** It takes requests from now on; `random` from 0 to 1 shortens its life a little. */

@@ -48,8 +48,11 @@ export class FakeContext implements Context {
     })
   }
 
+  /** Connections can move into it. */
+  canHandOver = false
+
   handOver(): boolean {
-    return false
+    return this.canHandOver
   }
 
   /** Nothing goes over it: it is only compared. */

@@ -6,6 +6,7 @@ import { settle } from './fake-clock.ts'
 import { codeOf, House, targetOf } from './house.ts'
 import { ProcessHouse } from './process-house.ts'
 import type { GroupTarget, Lease } from '../../src/group/lease.ts'
+import type { OfferedConnection } from '../../src/context/context.ts'
 import type { TargetOptions } from './house.ts'
 import type { FakeContext } from './fake-context.ts'
 
@@ -111,6 +112,19 @@ test('handed connections count: first what they ask for, then how many there are
   assert.deepEqual([next(), next()], [one, one])
   one.scoreboard.write(Cell.handedInFlight, 1)
   assert.deepEqual([next(), next()], [two, two])
+})
+
+test('connections move into a context only when the others are there to share them', async () => {
+  const house = new House()
+  const connection = {} as OfferedConnection
+  const first = await begun(house, SITE)
+  first.canHandOver = true
+  const early = house.groups.acquire(SITE) as Lease
+  assert.equal(early.handOver(connection), false)
+  house.last.failStart()
+  await settle()
+  assert.equal(early.handOver(connection), true, 'no other one starts now')
+  assert.equal(house.groups.stats().list[0]?.inFlight, 1, 'the connection brings a request')
 })
 
 test('maxInFlight and maxQueue are of the group, however many contexts it has', async () => {
