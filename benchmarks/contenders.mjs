@@ -32,7 +32,7 @@ function tenantry(settings) {
 }
 
 function peer(name, args, missing) {
-  return { program: `peers/${name}.mjs`, args, hosts: !args.includes('entry') && !args.includes('direct'), missing }
+  return { program: `peers/${name}.mjs`, args, hosts: !args.includes('entry') && !args.includes('direct'), peer: true, missing }
 }
 
 function needsLane(lane) {

@@ -8,7 +8,7 @@ import { contenders } from './contenders.mjs'
 import { processTree } from './process-tree.mjs'
 
 const START = 60_000
-/** For launchers of peers, which end what they started and remove its files. */
+/** For those who remove files of theirs. */
 const END = 5000
 const SAMPLE = 50
 
@@ -23,6 +23,16 @@ export async function startServer(name, env = {}) {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'], env: { ...process.env, NODE_ENV: 'production', ...env },
   })
   const exited = once(child, 'exit')
+  /** Nothing of it runs afterwards: what the next one is measured beside. */
+  const stop = async () => {
+    const [, ...below] = processTree(child.pid)
+    child.kill('SIGTERM')
+    // Apache takes ten seconds to end its children in peace.
+    for (const pid of below) killUnlessGone(pid)
+    await Promise.race([exited, sleep(END)])
+    child.kill('SIGKILL')
+    await exited
+  }
   const url = await new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error(`${name} did not listen within ${START} ms`)), START)
     exited.then(([code]) => reject(new Error(`${name} ended with ${code}`)), reject)
@@ -32,8 +42,8 @@ export async function startServer(name, env = {}) {
       clearTimeout(late)
       resolve(found[1])
     })
-  }).catch((/** @type {unknown} */ error) => {
-    child.kill('SIGTERM')
+  }).catch(async (/** @type {unknown} */ error) => {
+    await stop()
     throw error
   })
   return {
@@ -46,14 +56,7 @@ export async function startServer(name, env = {}) {
       const [answer] = await once(child, 'message')
       return answer
     },
-    /** Nothing of it runs afterwards: what the next one is measured beside. */
-    async stop() {
-      const pids = processTree(child.pid)
-      child.kill('SIGTERM')
-      await Promise.race([exited, sleep(END)])
-      for (const pid of pids) killUnlessGone(pid)
-      await exited
-    },
+    stop,
   }
 }
 

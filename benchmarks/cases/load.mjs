@@ -19,13 +19,23 @@ async function run({ contenders: own, loads, columns, titles = {}, env, mostRoun
   const most = Math.min(rounds, mostRounds)
   const { there, missing } = present(settings.contenders ?? own)
   const wanted = connections === undefined ? loads : [{ ...loads[0], connections, title: `${connections} connections` }]
-  const measured = await alternate(there, most, (name) => oneRound(name, wanted, columns, { seconds, warmup, env }), progress)
+  const once = async (name) => {
+    try {
+      return await oneRound(name, wanted, columns, { seconds, warmup, env })
+    } catch (error) {
+      // What is not ours may fail on a machine of its own accord: it is named, and the others are measured.
+      if (contenders[name].peer !== true) throw error
+      missing.push([name, error.message])
+    }
+  }
+  const all = await alternate(there, most, (name) => missing.some(([other]) => other === name) ? undefined : once(name), progress)
+  const measured = all.filter(([name]) => missing.every(([other]) => other !== name))
   return {
     how: `Medians (lowest-highest) of ${most} rounds of ${seconds} s.`,
     tables: wanted.map(({ title }, index) => compare({
       title,
       columns: columnsOf(...columns).map((column) => ({ ...column, title: titles[column.key] ?? column.title })),
-      measured: measured.map(([name, all]) => [name, all.map((one) => one[index])]),
+      measured: measured.map(([name, found]) => [name, found.map((one) => one[index])]),
       bound: there[0],
       missing,
     })),

@@ -32,14 +32,16 @@ export async function launch(command, args, { port, cwd, env, folder, host = 'be
     console.error(`${command}: ${error.message}`)
     process.exit(1)
   })
-  const end = () => {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
-  }
-  process.on('exit', end)
-  process.on('SIGTERM', () => {
+  process.on('exit', () => {
     child.kill('SIGTERM')
-    child.once('exit', () => process.exit())
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
   })
+  for (const event of ['SIGTERM', 'SIGINT', 'disconnect']) {
+    process.on(event, () => {
+      child.kill('SIGTERM')
+      child.once('exit', () => process.exit())
+    })
+  }
   child.once('exit', (code) => process.exit(code ?? 1))
   for (const since = performance.now(); !(await answers(port, host));) {
     if (performance.now() - since > START) throw new Error(`${command} did not answer within ${START} ms`)

@@ -1,5 +1,6 @@
 // The bound: the application on node:http, nothing else. A program that listens itself does so.
 import { createServer } from 'node:http'
+import './end-with-runner.mjs'
 
 const { default: app } = await import(`./${process.env.BENCH_APP ?? 'app.mjs'}`)
 // Two applications in one process, which share all that a process has: what BENCH_OTHER is about.

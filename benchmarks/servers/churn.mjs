@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createRuntime } from '../../dist/index.js'
+import './end-with-runner.mjs'
 
 const FIGURES = 'figures.example.test'
 const app = fileURLToPath(new URL('app.mjs', import.meta.url))

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { createRuntime } from '../../dist/index.js'
+import './end-with-runner.mjs'
 
 const file = (name) => fileURLToPath(new URL(name, import.meta.url))
 const APPS = { hello: file('app.mjs'), express: file('express-app.mjs') }

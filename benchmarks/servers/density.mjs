@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { createRuntime } from '../../dist/index.js'
+import './end-with-runner.mjs'
 
 const file = (name) => fileURLToPath(new URL(name, import.meta.url))
 const APP = file('app.mjs')

@@ -2,6 +2,7 @@
 // any message it answers how many connections took which lane.
 import { fileURLToPath } from 'node:url'
 import { createRuntime } from '../../dist/index.js'
+import './end-with-runner.mjs'
 
 const { lane, processes = false } = JSON.parse(process.argv[2])
 const app = (name) => fileURLToPath(new URL(name, import.meta.url))
