@@ -134,7 +134,7 @@ function explainRoute(steps: Steps, { target, mount }: Route): void {
 function explainLane(steps: Steps, options: ResolvedOptions, { socket, rawHeaders }: RequestSource, route: Route): void {
   const peer = { clientAddress: socket.remoteAddress ?? '', clientPort: undefined, encrypted: false }
   const reason = obstacleIn(options, options.lane === 'relay' || openDescriptors() !== undefined)
-    ?? (socket.encrypted === true ? 'tls' : undefined)
+    ?? (socket.encrypted === true && route.target.tenant.tls === undefined ? 'certificate' : undefined)
     ?? (isProxy(peer, createTrust(options.trustProxy)) ? 'proxy' : reasonOf(route, rawHeaders))
   steps.lane = reason === undefined ? { name: 'handoff', why: null } : { name: 'relay', why: RELAY_REASONS[reason] }
 }

@@ -57,11 +57,13 @@ const FRAMEWORKS = ['fastify', 'koa', 'hono', '@hono/node-server', 'express', 'f
 /** What every tenant pays for: modules and bytes of source that a fresh context loads. Tighten, never loosen lightly. */
 const BOOT_BUDGET = { modules: 25, bytes: 101_000 }
 
-/** What a context loads later, where it has to: in a daemon the way to its front, else with its first handed connection. */
-const LATE = ['tenant/front-link.ts', 'tenant/handed-server.ts']
+/** What a context loads later, where it has to: in a daemon the way to its front, else with its first handed connection, plain or TLS. */
+const LATE = ['tenant/front-link.ts', 'tenant/handed-server.ts', 'tenant/handed-tls.ts']
 
 /** What the first handed connection loads besides: every cold start on the hand-off lane pays for it. */
 const HANDED_BUDGET = { modules: 16, bytes: 60_000 }
+/** And the first one over TLS. */
+const SECURED_BUDGET = { modules: 2, bytes: 5_000 }
 
 const files = readTree('src')
 const folders = Object.keys(TABLE)
@@ -193,11 +195,14 @@ test('the wire knows neither HTTP servers nor workers', () => {
 })
 
 const boot = reachable(files.filter(({ path }) => !LATE.includes(path)), 'tenant/boot.ts')
-const handed = reachable(files, 'tenant/handed-server.ts').filter((file) => !boot.includes(file))
+const handed = reachable(files.filter(({ path }) => path !== 'tenant/handed-tls.ts'), 'tenant/handed-server.ts')
+  .filter((file) => !boot.includes(file))
+const secured = reachable(files, 'tenant/handed-tls.ts').filter((file) => !boot.includes(file) && !handed.includes(file))
 
 for (const [what, loaded, budget, folders] of [
   ['a fresh context', boot, BOOT_BUDGET, ['tenant', 'wire', 'root']],
   ['the first handed connection of a context', handed, HANDED_BUDGET, ['connection', 'tenant', 'wire', 'root']],
+  ['the first handed connection over TLS', secured, SECURED_BUDGET, ['connection', 'tenant', 'wire', 'root']],
 ] as const) {
   test(`${what} loads little, nothing from npm, and nothing of the front`, () => {
     assert.ok(loaded.length > 1, 'there is what a context loads first')

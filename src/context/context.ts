@@ -3,6 +3,7 @@ import type { EndReason } from '../events.ts'
 import type { ErrorCode, TenantryError } from '../errors.ts'
 import type { FrontChannel } from '../wire/front-channel.ts'
 import type { ConnectionPace, RequestLimits } from '../wire/held.ts'
+import type { HandedCertificate } from '../wire/handover.ts'
 import type { ScoreboardReader } from '../wire/scoreboard.ts'
 
 /** How an entry module is served; `auto` looks at what it exports or listens with. */
@@ -74,12 +75,14 @@ export interface ContextEnd {
 
 /** A client's connection that a context may serve itself from now on. */
 export interface OfferedConnection {
-  /** Plain TCP, and nothing reads it any more. */
+  /** TCP, and nothing reads it any more. */
   readonly socket: Socket
   /** What was read of it. */
   readonly first: Uint8Array
   /** Host fields, as clients write them, that lead to this context's group on this connection. */
   readonly hosts: readonly string[]
+  /** With it the client speaks TLS, and nothing of the handshake has been done. */
+  readonly certificate?: HandedCertificate | undefined
 }
 
 /** ONE context seen from the front: a worker thread now, a daemon's main thread later. */

@@ -33,7 +33,7 @@ export class DaemonLane {
   }
 
   /** As `Context.handOver`. Never waits: what the daemon does not read in time goes over the relay. */
-  send(context: number, { socket, first, hosts }: OfferedConnection): boolean {
+  send(context: number, { socket, first, hosts, certificate }: OfferedConnection): boolean {
     const descriptors = openDescriptors()
     if (descriptors === undefined) return false
     if (this.#state === 'unasked') this.#ask()
@@ -41,7 +41,7 @@ export class DaemonLane {
     const own = descriptorOf(socket)
     if (this.#state !== 'open' || lane === undefined || own === undefined || !isAtRest(socket) || this.#link.isBusy) return false
     if (!descriptors.send(lane, own, writeNumber(++this.#sent))) return false
-    this.#link.post([Control.TAKE, this.#sent, context, new Uint8Array(first), hosts])
+    this.#link.post([Control.TAKE, this.#sent, context, new Uint8Array(first), hosts, certificate])
     socket.destroy()
     return true
   }

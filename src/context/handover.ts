@@ -3,7 +3,7 @@ import { receiveMessageOnPort } from 'node:worker_threads'
 import { openDescriptors } from './descriptors.ts'
 import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
-import type { HandoverMessage } from '../wire/handover.ts'
+import type { HandedCertificate, HandoverMessage } from '../wire/handover.ts'
 import type { OfferedConnection } from './context.ts'
 
 /**
@@ -42,22 +42,24 @@ export class Handover {
   }
 
   /** Posts a descriptor that nobody else will close. False: it is still the caller's. */
-  post(fd: number, first: Uint8Array, hosts: readonly string[]): boolean {
+  post(fd: number, first: Uint8Array, hosts: readonly string[], certificate?: HandedCertificate): boolean {
     if (this.#isDeaf || this.#closed || this.#underWay.size >= MOST_UNDER_WAY) return false
     const id = this.#nextId++
     this.#underWay.set(id, { fd, inode: inodeOf(fd) })
     // A copy of exact size: cloning a piece of Buffer's pool would show the context all of it.
-    this.#port.postMessage([id, fd, new Uint8Array(first), hosts] satisfies HandoverMessage)
+    const message: HandoverMessage = [id, fd, new Uint8Array(first), hosts]
+    if (certificate !== undefined) message.push(certificate)
+    this.#port.postMessage(message)
     return true
   }
 
   /** The same with a duplicate of the connection's own descriptor. True: the connection has left; the client sees nothing of it. */
-  give({ socket, first, hosts }: OfferedConnection): boolean {
+  give({ socket, first, hosts, certificate }: OfferedConnection): boolean {
     const own = descriptorOf(socket)
     if (own === undefined || !isAtRest(socket)) return false
     const fd = openDescriptors()?.duplicate(own)
     if (fd === undefined) return false
-    if (!this.post(fd, first, hosts)) {
+    if (!this.post(fd, first, hosts, certificate)) {
       closeSync(fd)
       return false
     }

@@ -9,7 +9,11 @@ import type { Socket } from 'node:net'
 import type { ContextSpec } from '../context/context.ts'
 import type { Handover } from '../context/handover.ts'
 import type { FrontAddress } from '../wire/boot-request.ts'
+import type { HandedCertificate } from '../wire/handover.ts'
 import type { Board, DaemonSetup } from '../wire/control.ts'
+
+/** What a TAKE says. */
+type Take = [number: number, context: number, first: Uint8Array, hosts: readonly string[], certificate: HandedCertificate | undefined]
 
 /** What the host knows of a context: its numbers, and how to end it. */
 interface Running {
@@ -53,7 +57,7 @@ export class DaemonHost {
         if (this.#lane.open()) this.#link.post([Control.TAKES])
         break
       case Control.TAKE:
-        this.#take(message[1] as number, message[2] as number, message[3] as Uint8Array, message[4] as string[])
+        this.#take(message.slice(1) as Take)
         break
       case Control.END:
         this.#contexts.get(message[1] as number)?.end()
@@ -80,9 +84,9 @@ export class DaemonHost {
     }
   }
 
-  #take(number: number, context: number, first: Uint8Array, hosts: readonly string[]): void {
+  #take([number, context, first, hosts, certificate]: Take): void {
     const fd = this.#lane.take(number)
-    if (fd !== undefined && this.#contexts.get(context)?.handover?.post(fd, first, hosts) === true) return
+    if (fd !== undefined && this.#contexts.get(context)?.handover?.post(fd, first, hosts, certificate) === true) return
     // Its context is gone, or takes none: its client sees the connection end, as that of a process that died.
     if (fd !== undefined) closeSync(fd)
     this.#countTaken(context)

@@ -1,11 +1,10 @@
 import { asTenantryError, TenantryError } from '../errors.ts'
 import { refuseFirstRequest } from './early-refusal.ts'
-import { readFirstBytes } from './first-bytes.ts'
 import type net from 'node:net'
 import type { GroupTarget, Lease } from '../group/lease.ts'
 import type { CancelWait, Waiting } from '../group/wait-queue.ts'
-import type { FirstHead } from './first-bytes.ts'
 import type { RelayReason } from './lane-choice.ts'
+import type { Destination, Opening, ReadOpening } from './opening.ts'
 import type { Watched } from '../connection/sweep.ts'
 
 /** What is kept of a client's bytes while its group starts; the kernel keeps what comes after them. Bytes. */
@@ -13,13 +12,12 @@ const MAX_KEPT = 65_536
 
 /** Who decides about connections that have just been accepted. */
 export interface ArrivalHost {
-  /** The group that all requests of the connection belong to, or why there is none. Throws or rejects with a refusal. */
-  choose(socket: net.Socket, head: FirstHead): GroupTarget | RelayReason | Promise<GroupTarget | RelayReason>
+  readonly read: ReadOpening
   acquire(target: GroupTarget, who: Waiting): Lease | Promise<Lease>
-  /** It waits for its first byte no more. */
+  /** It waits for its first bytes no more. */
   onSpoken(arrival: Arrival): void
   onHandedOver(lease: Lease): void
-  /** The connection stays here: its bytes can be read again. */
+  /** The connection stays here: it is paused, and its bytes can be read again. */
   onStay(socket: net.Socket, reason: RelayReason): void
 }
 
@@ -32,7 +30,7 @@ export class Arrival implements Watched, Waiting {
   place = -1
   readonly #socket: net.Socket
   readonly #host: ArrivalHost
-  #head: FirstHead | undefined
+  #isRead = false
   #kept: Buffer[] = []
   #size = 0
   #cancel: CancelWait | undefined
@@ -66,35 +64,35 @@ export class Arrival implements Watched, Waiting {
   readonly #onData = (bytes: Buffer): void => {
     this.#kept.push(bytes)
     this.#size += bytes.length
-    if (this.#head !== undefined) {
+    if (this.#isRead) {
       if (this.#size >= MAX_KEPT) this.#socket.pause()
       return
     }
-    this.#host.onSpoken(this)
-    this.#head = readFirstBytes(bytes)
-    if (this.#head === undefined) this.#stay('head')
-    else this.#choose(this.#head)
-  }
-
-  #choose(head: FirstHead): void {
     try {
-      const chosen = this.#host.choose(this.#socket, head)
-      if (chosen instanceof Promise) chosen.then((late) => this.#acquire(late)).catch(this.#refuse)
-      else this.#acquire(chosen)
+      const opening = this.#host.read(this.#socket, this.#bytes())
+      if (opening === 'partial') return
+      this.#isRead = true
+      this.#host.onSpoken(this)
+      if (opening instanceof Promise) opening.then((late) => this.#acquire(late)).catch(this.#refuse)
+      else this.#acquire(opening)
     } catch (error) {
       this.#refuse(error)
     }
   }
 
-  #acquire(chosen: GroupTarget | RelayReason): void {
-    if (this.#isOver) return
-    if (typeof chosen === 'string') return this.#stay(chosen)
-    const lease = this.#host.acquire(chosen, this)
-    if (lease instanceof Promise) lease.then((late) => this.#enter(late)).catch(this.#refuse)
-    else this.#enter(lease)
+  #bytes(): Buffer {
+    return this.#kept.length === 1 ? (this.#kept[0] as Buffer) : Buffer.concat(this.#kept)
   }
 
-  #enter(lease: Lease): void {
+  #acquire(opening: Opening): void {
+    if (this.#isOver) return
+    if (typeof opening === 'string') return this.#stay(opening)
+    const lease = this.#host.acquire(opening.target, this)
+    if (lease instanceof Promise) lease.then((late) => this.#enter(late, opening)).catch(this.#refuse)
+    else this.#enter(lease, opening)
+  }
+
+  #enter(lease: Lease, { hosts, certificate }: Destination): void {
     const socket = this.#socket
     if (this.#isOver || socket.destroyed) {
       lease.release(false)
@@ -103,9 +101,7 @@ export class Arrival implements Watched, Waiting {
     // Paused, the stream itself may hold more.
     const rest = socket.read() as Buffer | null
     if (rest !== null) this.#kept.push(rest)
-    const { host } = this.#head as FirstHead
-    const first = this.#kept.length === 1 ? (this.#kept[0] as Buffer) : Buffer.concat(this.#kept)
-    if (lease.handOver({ socket, first, hosts: [host] })) {
+    if (lease.handOver({ socket, first: this.#bytes(), hosts, certificate })) {
       this.#isOver = true
       this.#host.onHandedOver(lease)
     } else {
@@ -131,13 +127,12 @@ export class Arrival implements Watched, Waiting {
     socket.pause()
     for (const bytes of this.#kept.reverse()) socket.unshift(bytes)
     this.#host.onStay(socket, reason)
-    socket.resume()
   }
 
   readonly #leave = (): void => {
     if (this.#isOver) return
     this.#isOver = true
-    if (this.#head === undefined) this.#host.onSpoken(this)
+    if (!this.#isRead) this.#host.onSpoken(this)
     this.#socket.destroy()
     this.#cancel?.(new TenantryError('ERR_CLIENT_GONE', 'The client left before its application group was ready'))
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { publish } from '../events.ts'
 import { asTenantryError } from '../errors.ts'
@@ -16,9 +17,21 @@ const LOOK_AGAIN = 60_000
 /** What could not be read is not tried again at each handshake. */
 const RETRY = 2000
 
+/** One that is in use. */
+export interface KeptCertificate extends LoadedCertificate {
+  /** Unique in this process; what is read again has another one. */
+  readonly id: number
+  /** For servers in contexts: the same for a source as long as it is kept. In base64. */
+  readonly ticketKeys: string
+}
+
+/** What node:tls asks for. */
+const TICKET_KEYS = 48
+
 interface Entry {
   readonly source: ResolvedCertificate
-  loaded: LoadedCertificate | undefined
+  readonly ticketKeys: string
+  loaded: KeptCertificate | undefined
   error: TenantryError | undefined
   /** Of the files as they were last read, whether that worked or not. */
   stamp: string | undefined
@@ -39,13 +52,14 @@ export class Certificates {
   /** Those of servers, which are never forgotten. */
   readonly #held = new Map<string, Entry>()
   #refreshes = 0
+  #loads = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
   /** At once where it is known. @throws TenantryError, or rejects with it: ERR_CONFIG */
-  get(source: ResolvedCertificate): LoadedCertificate | Promise<LoadedCertificate> {
+  get(source: ResolvedCertificate): KeptCertificate | Promise<KeptCertificate> {
     const entry = this.#entryOf(source)
     const age = this.#clock.now() - entry.lookedAt
     if (entry.refresh === this.#refreshes) {
@@ -63,7 +77,7 @@ export class Certificates {
   }
 
   /** As `get`, for one that `refresh` looks at whoever asks for it. */
-  async hold(source: ResolvedCertificate): Promise<LoadedCertificate> {
+  async hold(source: ResolvedCertificate): Promise<KeptCertificate> {
     this.#held.set(keyOf(source), this.#entryOf(source))
     return await this.get(source)
   }
@@ -79,7 +93,8 @@ export class Certificates {
     const key = keyOf(source)
     let entry = this.#held.get(key) ?? this.#kept.get(key)
     if (entry === undefined) {
-      entry = { source, loaded: undefined, error: undefined, stamp: undefined, lookedAt: -Infinity, refresh: -1, looking: undefined }
+      const ticketKeys = randomBytes(TICKET_KEYS).toString('base64')
+      entry = { source, ticketKeys, loaded: undefined, error: undefined, stamp: undefined, lookedAt: -Infinity, refresh: -1, looking: undefined }
       this.#kept.set(key, entry)
     }
     return entry
@@ -109,7 +124,8 @@ export class Certificates {
 
   async #load(entry: Entry): Promise<void> {
     try {
-      entry.loaded = await loadCertificate(entry.source)
+      const { source, ticketKeys } = entry
+      entry.loaded = { ...(await loadCertificate(source)), id: ++this.#loads, ticketKeys }
       entry.error = undefined
     } catch (thrown) {
       entry.error = asTenantryError(thrown, 'ERR_CONFIG', 'The certificate cannot be read')

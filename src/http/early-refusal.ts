@@ -1,4 +1,6 @@
+import { parentOf } from '../connection/tls-handshake.ts'
 import type net from 'node:net'
+import type tls from 'node:tls'
 import type { TenantryError } from '../errors.ts'
 import type { PeerSocket } from './connections.ts'
 
@@ -15,7 +17,8 @@ export function refuseFirstRequest(socket: net.Socket, error: TenantryError): vo
 
 /** Why this request has been refused before it was read; once. */
 export function takeEarlyRefusal(socket: PeerSocket): TenantryError | undefined {
-  const error = (socket as RefusedSocket)[kRefusal]
-  if (error !== undefined) (socket as RefusedSocket)[kRefusal] = undefined
+  const connection = (socket.encrypted === true ? parentOf(socket as tls.TLSSocket) : undefined) ?? socket
+  const error = (connection as RefusedSocket)[kRefusal]
+  if (error !== undefined) (connection as RefusedSocket)[kRefusal] = undefined
   return error
 }

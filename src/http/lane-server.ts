@@ -1,3 +1,4 @@
+import tls from 'node:tls'
 import { publish } from '../events.ts'
 import { Arrival } from './arrival.ts'
 import type http from 'node:http'
@@ -5,9 +6,9 @@ import type net from 'node:net'
 import type { GroupTarget, Lease } from '../group/lease.ts'
 import type { Waiting } from '../group/wait-queue.ts'
 import type { ArrivalHost } from './arrival.ts'
-import type { FirstHead } from './first-bytes.ts'
 import type { Lanes } from './lane.ts'
 import type { RelayReason } from './lane-choice.ts'
+import type { ReadOpening } from './opening.ts'
 
 const REQUEST_EVENTS = ['request', 'upgrade', 'connect', 'checkContinue', 'checkExpectation', 'clientError'] as const
 
@@ -17,12 +18,14 @@ const REQUEST_EVENTS = ['request', 'upgrade', 'connect', 'checkContinue', 'check
  * other one goes to the listeners that the server had, as if they had accepted it.
  */
 export class LaneServer implements ArrivalHost {
+  readonly read: ReadOpening
   readonly #server: http.Server
   readonly #lanes: Lanes
   readonly #maxConnections: number
+  readonly #isSecure: boolean
   readonly #ordinary: readonly ((socket: net.Socket) => void)[]
   readonly #asMade: readonly unknown[]
-  /** Connections that have sent nothing yet. */
+  /** Connections whose first bytes have not come yet. */
   readonly #silent = new Set<Arrival>()
   /** Open in this process. */
   #open = 0
@@ -30,10 +33,12 @@ export class LaneServer implements ArrivalHost {
   #handed = 0
 
   /** After everything that is to listen to the server's own connections. */
-  constructor(server: http.Server, lanes: Lanes, maxConnections: number) {
+  constructor(server: http.Server, lanes: Lanes, maxConnections: number, read: ReadOpening) {
+    this.read = read
     this.#server = server
     this.#lanes = lanes
     this.#maxConnections = maxConnections
+    this.#isSecure = server instanceof tls.Server
     this.#ordinary = server.listeners('connection') as ((socket: net.Socket) => void)[]
     this.#asMade = settingsOf(server)
     server.removeAllListeners('connection')
@@ -43,10 +48,6 @@ export class LaneServer implements ArrivalHost {
       for (const arrival of this.#silent) arrival.close()
       closeIdle()
     }
-  }
-
-  choose(socket: net.Socket, head: FirstHead): GroupTarget | RelayReason | Promise<GroupTarget | RelayReason> {
-    return this.#lanes.choose(socket, head)
   }
 
   acquire(target: GroupTarget, who: Waiting): Lease | Promise<Lease> {
@@ -67,6 +68,8 @@ export class LaneServer implements ArrivalHost {
   onStay(socket: net.Socket, reason: RelayReason): void {
     this.#lanes.countRelayed(reason)
     for (const listener of this.#ordinary) listener.call(this.#server, socket)
+    // TLS reads by itself: flowing, the bytes would go to nobody.
+    if (!this.#isSecure) socket.resume()
   }
 
   #accept(socket: net.Socket): void {

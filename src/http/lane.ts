@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { TenantryError } from '../errors.ts'
 import { dispatchTracing, requestFinish, requestStart } from '../events.ts'
+import { readFirstBytes } from './first-bytes.ts'
 import { clientOf, factsOf } from './head-facts.ts'
 import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './lane-choice.ts'
 import type net from 'node:net'
@@ -8,8 +9,10 @@ import type { Sweep } from '../connection/sweep.ts'
 import type { GroupTarget, Lease } from '../group/lease.ts'
 import type { Waiting } from '../group/wait-queue.ts'
 import type { DispatchSettings } from './dispatch.ts'
+import type { PeerSocket } from './connections.ts'
 import type { FirstHead } from './first-bytes.ts'
 import type { LaneOptions, LaneStats, RelayReason } from './lane-choice.ts'
+import type { Opening, ReadOpening } from './opening.ts'
 import type { Route } from './resolve.ts'
 
 /** Peers that are remembered to be proxies. */
@@ -87,8 +90,17 @@ export class Lanes {
     return this.#misdirected.has(clientAddress) ? 'misdirected' : undefined
   }
 
+  /** Where a client that speaks plainly is going. */
+  readonly readHead: ReadOpening = (socket, bytes) => {
+    const head = readFirstBytes(bytes)
+    if (head === undefined) return 'head'
+    const chosen = this.choose(socket, head)
+    const open = (target: GroupTarget | RelayReason): Opening => typeof target === 'string' ? target : { target, hosts: [head.host] }
+    return chosen instanceof Promise ? chosen.then(open) : open(chosen)
+  }
+
   /** The group of all requests of the connection, by the resolver that resolves requests; or why there is none. */
-  choose(socket: net.Socket, head: FirstHead): GroupTarget | RelayReason | Promise<GroupTarget | RelayReason> {
+  choose(socket: PeerSocket, head: FirstHead): GroupTarget | RelayReason | Promise<GroupTarget | RelayReason> {
     const { method, url, rawHeaders, host } = head
     const source = { method, url, rawHeaders, headers: { host }, httpVersionMajor: 1, httpVersionMinor: 1, socket }
     const client = clientOf(source, this.settings.trust)

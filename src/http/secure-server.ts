@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import http2 from 'node:http2'
 import https from 'node:https'
+import { handshakeError, parentOf } from '../connection/tls-handshake.ts'
 import { TenantryError } from '../errors.ts'
 import { publishHandshake, ServerNames } from './server-names.ts'
-import { parentOf } from './tls-socket.ts'
 import type tls from 'node:tls'
 import type { LoadedCertificate } from './certificate-file.ts'
 import type { Certificates } from './certificates.ts'
@@ -48,7 +48,7 @@ export async function createSecureServer(
 ): Promise<SecureServer> {
   const { standard, minVersion } = settings
   const names = new ServerNames({ certificates, tenantOf, standard })
-  let first = standard === undefined ? undefined : await certificates.hold(standard)
+  let first: LoadedCertificate | undefined = standard === undefined ? undefined : await certificates.hold(standard)
   // The same for its whole life: a session begun under the old certificate may go on under the new one.
   const fixed = { minVersion, ticketKeys: randomBytes(48) }
   const server = https.createServer({
@@ -75,7 +75,9 @@ export async function createSecureServer(
     })
   }
   server.on('tlsClientError', (error: NodeJS.ErrnoException) => {
-    if (!(error instanceof TenantryError)) reportFailure(error)
+    // One of ours has been published, with the name.
+    const failure = error instanceof TenantryError ? undefined : handshakeError(error)
+    if (failure !== undefined) publishHandshake('', failure)
   })
   return { server, second: settings.http2 ? shareWithHttp2(server) : undefined }
 }
@@ -144,15 +146,6 @@ function refuse(socket: tls.TLSSocket, name: string, error: Error): void {
   if (below?.writable === true) below.write(isUnknown ? UNRECOGNIZED_NAME : INTERNAL_ERROR)
   const code = error instanceof TenantryError ? error.code : 'ERR_TLS_HANDSHAKE'
   publishHandshake(name, { code, message: error.message })
-}
-
-/** Clients that leave, and those that trust another certificate, are none of ours. */
-function reportFailure({ code = '', reason }: NodeJS.ErrnoException & { readonly reason?: string }): void {
-  if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') {
-    return publishHandshake('', { code: 'ERR_READ_TIMEOUT', message: 'A handshake took longer than headerTimeout' })
-  }
-  if (!code.startsWith('ERR_SSL_') || code.includes('ALERT')) return
-  publishHandshake('', { code: 'ERR_TLS_HANDSHAKE', message: `A handshake failed: ${reason ?? code}` })
 }
 
 function alert(description: number): Buffer {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import tls from 'node:tls'
-import { parentOf } from './tls-socket.ts'
+import { parentOf } from '../connection/tls-handshake.ts'
 import type http from 'node:http'
 import type http2 from 'node:http2'
 import type net from 'node:net'

@@ -1,4 +1,5 @@
 import http from 'node:http'
+import { HelloReader } from './hello-reader.ts'
 import { LaneServer, publishDrop } from './lane-server.ts'
 import { createSecureServer } from './secure-server.ts'
 import { resolveTls } from './tls-options.ts'
@@ -8,6 +9,7 @@ import type { Duplex } from 'node:stream'
 import type { Dispatcher } from './dispatch.ts'
 import type { HeadDeadlines } from './head-deadlines.ts'
 import type { Lanes } from './lane.ts'
+import type { ReadOpening } from './opening.ts'
 import type { CertificateHouse } from './secure-server.ts'
 import type { ListenTls } from './tls-options.ts'
 
@@ -35,11 +37,10 @@ export async function listen(
   options: ListenOptions,
   house: CertificateHouse,
 ): Promise<http.Server> {
-  const server = await createServer(dispatcher, options, house)
+  const { server, read } = await createServer(dispatcher, lanes, options, house)
   heads.protect(server)
   if (maxConnections > 0) boundConnections(server, maxConnections)
-  if (options.tls === undefined) new LaneServer(server, lanes, maxConnections)
-  else server.on('secureConnection', () => lanes.countRelayed('tls'))
+  new LaneServer(server, lanes, maxConnections, read)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.path === undefined ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 } : { path: options.path }, () => {
@@ -50,13 +51,20 @@ export async function listen(
   return server
 }
 
-async function createServer(dispatcher: Dispatcher, options: ListenOptions, house: CertificateHouse): Promise<http.Server | https.Server> {
+/** A server, and who reads where its connections lead. */
+interface OwnServer {
+  readonly server: http.Server
+  readonly read: ReadOpening
+}
+
+async function createServer(dispatcher: Dispatcher, lanes: Lanes, options: ListenOptions, house: CertificateHouse): Promise<OwnServer> {
   // Read deadlines are ours: Node's own would cut a long upload after five minutes, and a slow head after half a minute more.
   const settings = { requireHostHeader: false, headersTimeout: 0, requestTimeout: 0 }
-  if (options.tls === undefined) return wire(http.createServer(settings), dispatcher)
-  const { server, second } = await createSecureServer(resolveTls(options.tls), house, settings)
+  if (options.tls === undefined) return { server: wire(http.createServer(settings), dispatcher), read: lanes.readHead }
+  const tls = resolveTls(options.tls)
+  const { server, second } = await createSecureServer(tls, house, settings)
   if (second !== undefined) wireHttp2(second, dispatcher)
-  return wire(server, dispatcher)
+  return { server: wire(server, dispatcher), read: new HelloReader(tls, house, lanes).read }
 }
 
 function wire<S extends http.Server | https.Server>(server: S, dispatcher: Dispatcher): S {

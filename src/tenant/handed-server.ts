@@ -17,10 +17,11 @@ import type { ReadLimits } from '../connection/read-deadline.ts'
 import type { LoadRequest } from '../wire/frames.ts'
 import type { HandedRefusal, Held, RequestLimits } from '../wire/held.ts'
 import type { MessagePort } from 'node:worker_threads'
-import type { HandoverMessage, TakenMessage } from '../wire/handover.ts'
+import type { HandedCertificate, HandoverMessage, TakenMessage } from '../wire/handover.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
 import type { Application } from './application.ts'
 import type { Handing, HandedSocket } from './handed-connection.ts'
+import type { HandedTls } from './handed-tls.ts'
 
 /** What the server needs of its context. */
 export interface HandedHost {
@@ -59,6 +60,8 @@ export class HandedServer implements Handing {
   readonly #server: http.Server
   readonly #head = new HandedHead()
   readonly #queue: HandedQueue
+  readonly #handshakes = new Set<net.Socket>()
+  #tls: Promise<HandedTls> | undefined
   #size = 0
   #inFlight = 0
 
@@ -88,27 +91,25 @@ export class HandedServer implements Handing {
   }
 
   /** Serves a connection from now on. `port` hears that its descriptor is ours; if it is none, it is still the sender's. */
-  take([id, fd, first, hosts]: HandoverMessage, port: MessagePort): void {
+  take([id, fd, first, hosts, certificate]: HandoverMessage, port: MessagePort): void {
     let socket: HandedSocket
     this.scoreboard.add(Cell.handedOpened, 1)
     try {
-      // As http.Server has them: a client may end its half before it has its answer.
-      socket = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: true })
+      // As http.Server has them: a client may end its half before it has its answer. Those of node:https may not.
+      socket = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: certificate === undefined })
     } catch {
       return
     }
     port.postMessage(id satisfies TakenMessage)
     this.scoreboard.write(Cell.handedConnections, ++this.#size)
-    new HandedConnection(socket, first.byteLength, hosts, this)
-    this.#server.emit('connection', socket)
-    const [application, other] = this.#host.applications
-    if (other === undefined && application?.server !== undefined) announce(application.server, socket)
-    // As if it were read now: before anything that the descriptor still has.
-    socket.emit('data', Buffer.from(first.buffer, first.byteOffset, first.byteLength))
+    const bytes = Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+    if (certificate === undefined) this.#open(socket, bytes, hosts)
+    else void this.#secure(socket, bytes, hosts, certificate)
   }
 
   /** Idle connections close now, the others with their answers. */
   wind(): void {
+    for (const socket of this.#handshakes) socket.destroy()
     this.sweep.look()
   }
 
@@ -130,6 +131,38 @@ export class HandedServer implements Handing {
   /** A request is over, on whichever lane. */
   serveQueue(): void {
     while (this.#queue.size > 0 && this.#hasSlot()) this.#queue.grant()
+  }
+
+  #open(socket: HandedSocket, first: Buffer, hosts: readonly string[]): void {
+    new HandedConnection(socket, first.byteLength, hosts, this)
+    this.#server.emit('connection', socket)
+    const [application, other] = this.#host.applications
+    if (other === undefined && application?.server !== undefined) announce(application.server, socket)
+    // As if it were read now: before anything that the descriptor still has.
+    if (first.byteLength > 0) socket.emit('data', first)
+  }
+
+  /** Its handshake first. */
+  async #secure(socket: HandedSocket, first: Buffer, hosts: readonly string[], certificate: HandedCertificate): Promise<void> {
+    socket.unshift(first)
+    socket.on('error', () => {})
+    this.#handshakes.add(socket)
+    const [host = ''] = hosts
+    const { remoteAddress: peer = '' } = socket
+    // Loaded with the first one: most contexts are asked for plainly, or behind the front's own TLS.
+    this.#tls ??= import('./handed-tls.ts').then(({ HandedTls }) => new HandedTls(this.headPace.timeout))
+    const tls = await this.#tls
+    tls.accept(socket, certificate, {
+      onSecure: (secured) => {
+        this.#handshakes.delete(socket)
+        this.#open(secured, Buffer.alloc(0), hosts)
+      },
+      onFailure: (error) => {
+        this.#handshakes.delete(socket)
+        if (error !== undefined) this.refused({ code: error.code, message: error.message, host, peer, method: '', outcome: 'refused' })
+        this.onClose()
+      },
+    })
   }
 
   #openServer(): http.Server {

@@ -27,7 +27,7 @@ export const Control = {
   LANE: 9,
   /** daemon → front: [TAKES] it can. */
   TAKES: 10,
-  /** front → daemon: [TAKE, number, context, first bytes, hosts] a connection is for that context; its descriptor was sent before. */
+  /** front → daemon: [TAKE, number, context, first bytes, hosts, certificate | undefined] a connection is for that context; its descriptor was sent before. */
   TAKE: 11,
   /** daemon → front: [TAKEN, context, count] so many more were opened by that context, or closed for it. */
   TAKEN: 12,

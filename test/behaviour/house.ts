@@ -58,7 +58,7 @@ export async function openRuntime(
 ): Promise<{ readonly runtime: Runtime; readonly log: readonly LogLine[]; readonly folder: string }> {
   const folder = await tenantFolder(t, tenants)
   const log: LogLine[] = []
-  const logger = pino({ level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line) as LogLine) })
+  const logger = pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line) as LogLine) })
   // Short, so that a test that leaves a request open still ends soon.
   const runtime = createRuntime({ drainTimeout: 500, memoryLimit: '256mb', ...options, tenants: folder, logger })
   t.after(() => runtime.destroy())

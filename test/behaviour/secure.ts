@@ -20,7 +20,7 @@ export function pem(name: string): { cert: string; key: string } {
 }
 
 /** Each is its own authority: who trusts them sees whether the right one came. */
-const CA = ['one', 'one-renewed', 'sites', 'standard'].map((name) => pem(name).cert)
+export const CA: readonly string[] = ['one', 'one-renewed', 'sites', 'standard'].map((name) => pem(name).cert)
 
 export const CERTIFIED = { 'cert.pem': pem('one').cert, 'key.pem': pem('one').key }
 
@@ -51,7 +51,7 @@ export async function connect(
   options: tls.ConnectionOptions = {},
 ): Promise<tls.TLSSocket> {
   const name = servername === undefined ? {} : { servername }
-  const socket = tls.connect({ host: '127.0.0.1', port, ca: CA, ...name, ...options })
+  const socket = tls.connect({ host: '127.0.0.1', port, ca: [...CA], ...name, ...options })
   t.after(() => socket.destroy())
   await once(socket, 'secureConnect')
   return socket
@@ -69,7 +69,7 @@ export interface SecureAnswer {
 
 /** One HTTPS request with a verified certificate; `servername` where it is not that of `host`. */
 export async function askSecure(port: number, host: string, url = '/', options: https.RequestOptions = {}): Promise<SecureAnswer> {
-  const settings = { host: '127.0.0.1', port, path: url, ca: CA, servername: host, agent: false, headers: { host }, ...options }
+  const settings = { host: '127.0.0.1', port, path: url, ca: [...CA], servername: host, agent: false, headers: { host }, ...options }
   const request = https.request(settings).end()
   const [response] = (await once(request, 'response')) as [IncomingMessage]
   return { status: response.statusCode, text: await text(response) }

@@ -332,7 +332,8 @@ test('the command speaks TLS, says so, checks certificates, and takes new ones o
   const command = await serve(t, [folder, '--watch', ...flags])
   const { port } = command
   assert.match(command.url, /^https:/)
-  assert.match(command.stderr(), new RegExp(`curl --resolve 'one\\.example\\.test:${port}:127\\.0\\.0\\.1' https://one\\.example\\.test:${port}/\n`))
+  const curl = `curl --resolve 'one.example.test:${port}:127.0.0.1' https://one.example.test:${port}/\n`
+  await eventually('the report says how to ask', () => command.stderr().includes(curl))
   assert.match((await askSecure(port, 'one.example.test')).text, /"requests":1/)
   assert.equal((await askSecure(port, 'standard.example.test')).status, 200)
   const shown = async (): Promise<string> => fingerprint(await connect(t, port, 'one.example.test'))
