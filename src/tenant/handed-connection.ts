@@ -268,11 +268,13 @@ export class HandedConnection implements Watched {
       this.#cut()
       return
     }
-    socket.end(rawErrorReply(error))
-    // The application hears of it as of a client that left; later, since its request's end destroys the socket.
-    const stop = this.#handing.sweep.clock.after(FAREWELL, () => socket.destroy())
-    socket.once('close', stop)
-    setImmediate(() => res.req.destroy(Object.assign(error, { bytesReceived: this.#body?.bytes })))
+    // The application hears of it as of a client that left; after our answer, since the end of its request destroys the socket.
+    const leave = (): void => {
+      res.req.destroy(error)
+      socket.destroy()
+    }
+    socket.end(rawErrorReply(error), leave)
+    socket.once('close', this.#handing.sweep.clock.after(FAREWELL, leave))
   }
 
   #cut(): void {
