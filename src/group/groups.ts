@@ -4,7 +4,7 @@ import { TenantryError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { EndReason } from '../events.ts'
-import { decide, placesLeft, refuseUnwell } from './admission.ts'
+import { decide } from './admission.ts'
 import type { Refusal } from './admission.ts'
 import { Births } from './births.ts'
 import { Eviction } from './eviction.ts'
@@ -37,8 +37,7 @@ export class Groups {
   readonly #eviction: Eviction
   /** Groups that left the table and drain, or replace another and start. */
   readonly #outside = new Set<Group>()
-  /** By key, the latest of each group. */
-  readonly #reloads = new Reloads()
+  readonly #reloads: Reloads
   readonly #evictions: Partial<Record<EndReason, number>> = {}
   readonly #refusals: Partial<Record<ErrorCode, number>> = {}
   readonly #supervisor: Supervisor
@@ -91,6 +90,16 @@ export class Groups {
       onQueueTimeout: () => this.#countRefusal('ERR_QUEUE_TIMEOUT'),
       onAbandoned: (group) => this.#births.abandon(group),
     }
+    this.#reloads = new Reloads({
+      limits: options, count: this.#count, registry: this.#registry, eviction: this.#eviction,
+      refuse: (refusal, target) => this.#refuse(refusal, target),
+      startBeside: (target, onOutcome) => {
+        const group: Group = new Group(target, this.#host, (error) => onOutcome(group, error))
+        this.#outside.add(group)
+        this.#enqueue(group)
+      },
+      onSwitched: (group) => this.#outside.delete(group),
+    })
   }
 
   /**
@@ -158,7 +167,7 @@ export class Groups {
    */
   async reload(name: string, retarget: (old: GroupTarget) => GroupTarget = (old) => old): Promise<boolean> {
     const groups = this.#named(name)
-    await Promise.all(groups.map((group) => this.#reloadOne(group, retarget(group.target))))
+    await Promise.all(groups.map(({ target }) => this.#reloads.run(target.key, retarget(target))))
     return groups.length > 0
   }
 
@@ -260,53 +269,6 @@ export class Groups {
 
   #countRefusal(code: ErrorCode): void {
     this.#refusals[code] = (this.#refusals[code] ?? 0) + 1
-  }
-
-  #reloadOne({ target: { key } }: Group, target: GroupTarget): Promise<void> {
-    return this.#reloads.once(key, target.tenant.revision, async () => {
-      const current = this.#registry.peek(key)
-      // Gone meanwhile: the next request starts the new code anyway.
-      if (current !== undefined) await this.#replace(current, target)
-    })
-  }
-
-  async #replace(old: Group, target: GroupTarget): Promise<void> {
-    const { label } = target
-    if (this.#count.draining) throw new TenantryError('ERR_DRAINING', 'The server is closing', { label })
-    const refusal = refuseUnwell(this.#count, this.#limits)
-    if (refusal !== undefined) throw this.#refuse(refusal, target)
-    if (placesLeft(this.#count, this.#limits) <= 0 && !this.#eviction.makeRoomBeside(old)) {
-      throw new TenantryError('ERR_GROUP_LIMIT', 'No context is free for the new one (maxContexts)', { label })
-    }
-    if (target.key !== old.target.key) {
-      throw new TenantryError('ERR_STATE', `${old.target.key} cannot be replaced by ${target.key}`, { label })
-    }
-    await new Promise<void>((resolve, reject) => {
-      const group: Group = new Group(target, this.#host, (error) => {
-        if (error === undefined) {
-          this.#switchTo(group)
-          resolve()
-        } else {
-          group.retire('reload')
-          reject(error)
-        }
-      })
-      this.#outside.add(group)
-      this.#enqueue(group)
-    })
-  }
-
-  /** The replacement serves: it takes the place of the one that is there now. */
-  #switchTo(group: Group): void {
-    const current = this.#registry.peek(group.target.key)
-    if (current === undefined) {
-      // Evicted meanwhile: the next request starts the new code anyway.
-      group.retire('reload')
-      return
-    }
-    this.#outside.delete(group)
-    this.#registry.replace(current, group)
-    current.retire('reload')
   }
 
   #onBereft(group: Group): void {
