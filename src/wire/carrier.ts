@@ -1,3 +1,4 @@
+import { PieceMemory } from './piece-memory.ts'
 import type { MessagePort } from 'node:worker_threads'
 import type { Batch } from './frames.ts'
 
@@ -5,6 +6,8 @@ import type { Batch } from './frames.ts'
 export interface Carrier {
   /** Whether what is transferred moves, so that its memory can go round. */
   readonly movesMemory: boolean
+  /** Of full pieces, for whoever makes the next. */
+  readonly memory: PieceMemory
   /** Never throws: a carrier that is closed drops the batch, and `onClose` has said so. */
   post(batch: Batch, transfer: ArrayBuffer[]): void
   close(): void
@@ -17,6 +20,7 @@ export interface Carrier {
  */
 export class PortCarrier implements Carrier {
   readonly movesMemory = true
+  readonly memory = new PieceMemory()
   readonly #port: MessagePort
   #closed = false
 

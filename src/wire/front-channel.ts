@@ -119,9 +119,10 @@ export class FrontChannel implements StreamKeeper {
     if (this.#streams.delete(id)) this.#outbox.batch.push(Kind.RESET, id, code)
   }
 
-  /** Memory goes back to the context that made it, and to no other: nobody has wiped it. */
+  /** Memory goes back to the context that made it, or serves its next answers here, and no other's: nobody has wiped it. */
   giveBack(buffer: ArrayBuffer): void {
-    if (!this.#outbox.movesMemory || this.#closed !== undefined || buffer.byteLength !== MAX_PIECE) return
+    if (this.#closed !== undefined || buffer.byteLength !== MAX_PIECE) return
+    if (!this.#outbox.movesMemory) return this.#outbox.memory.put([buffer])
     const { batch, turn } = this.#outbox
     if (this.#memoryTurn !== turn) {
       this.#memory = []

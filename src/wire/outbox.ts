@@ -1,5 +1,6 @@
 import type { Carrier } from './carrier.ts'
 import type { Batch } from './frames.ts'
+import type { PieceMemory } from './piece-memory.ts'
 
 /**
  * Collects the frames of one turn of the event loop and sends them as one
@@ -39,6 +40,10 @@ export class Outbox {
 
   get movesMemory(): boolean {
     return this.#carrier.movesMemory
+  }
+
+  get memory(): PieceMemory {
+    return this.#carrier.memory
   }
 
   /** Moves the bytes' memory with the batch instead of copying it. */

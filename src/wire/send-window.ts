@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer'
 import { FIRST_WINDOW, HeadFlag, Kind, LEAST_COST, MAX_PIECE, MAX_TEXT_PIECE, WINDOW } from './frames.ts'
 import type { Piece } from './frames.ts'
 import type { Outbox } from './outbox.ts'
-import type { PieceMemory } from './piece-memory.ts'
 import type { WindowPool } from './window-pool.ts'
 
 /** Bytes up to this are cloned: for so few, moving the memory costs more than copying it again. */
@@ -29,7 +28,6 @@ export class SendWindow {
   readonly #outbox: Outbox
   readonly #id: number
   readonly #pool: WindowPool | undefined
-  readonly #memory: PieceMemory | undefined
   /** What a piece costs at least: the front counts what it gets from a context, and not the other way round. */
   readonly #least: number
   #credit = FIRST_WINDOW
@@ -41,12 +39,11 @@ export class SendWindow {
   #last = 0
   #lastTurn = -1
 
-  /** `pool`: the front's; to a context it is the receiver who lends and gives `memory` back. */
-  constructor(outbox: Outbox, id: number, pool?: WindowPool, memory?: PieceMemory) {
+  /** `pool`: the front's; to a context it is the receiver who lends. */
+  constructor(outbox: Outbox, id: number, pool?: WindowPool) {
     this.#outbox = outbox
     this.#id = id
     this.#pool = pool
-    this.#memory = memory
     this.#least = pool === undefined ? LEAST_COST : 1
   }
 
@@ -171,7 +168,7 @@ export class SendWindow {
     while (at < bytes.byteLength && this.#credit >= this.#least) {
       const size = Math.min(bytes.byteLength - at, this.#credit, MAX_PIECE)
       // Not zeroed first, since every byte of it is overwritten; and never from the pool.
-      const memory = size === MAX_PIECE ? this.#memory?.take() : undefined
+      const memory = size === MAX_PIECE ? this.#outbox.memory.take() : undefined
       const copy = memory === undefined ? Buffer.allocUnsafeSlow(size) : new Uint8Array(memory)
       copy.set(bytes.subarray(at, at + size))
       if (size > CLONE_LIMIT) this.#outbox.transfer(copy.buffer)

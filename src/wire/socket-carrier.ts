@@ -1,5 +1,6 @@
-import { FRAME_LENGTH } from './frames.ts'
+import { FRAME_LENGTH, MAX_PIECE } from './frames.ts'
 import { encode, MessageReader } from './codec.ts'
+import { PieceMemory } from './piece-memory.ts'
 import type { Socket } from 'node:net'
 import type { Carrier } from './carrier.ts'
 import type { Batch } from './frames.ts'
@@ -10,6 +11,7 @@ const PART = 1024 * 1024
 /** A carrier on a Unix socket: the relay to a context in another process. Both ends are the same. */
 export class SocketCarrier implements Carrier {
   readonly movesMemory = false
+  readonly memory = new PieceMemory()
   readonly #onBatch: (batch: unknown) => void
   readonly #onClose: () => void
   #socket: Socket | undefined
@@ -28,7 +30,7 @@ export class SocketCarrier implements Carrier {
     }
     this.#socket = socket
     // Bytes that make no message are no batch: its reader calls that what it is.
-    const reader = new MessageReader((batch) => this.#onBatch(batch))
+    const reader = new MessageReader((batch) => this.#onBatch(batch), this.memory)
     socket.on('data', (chunk: Buffer) => reader.push(chunk))
     socket.on('error', () => {})
     socket.once('close', () => {
@@ -46,8 +48,14 @@ export class SocketCarrier implements Carrier {
     const socket = this.#socket
     if (this.#closed || socket === undefined) return
     socket.cork()
-    for (const part of parted(batch)) for (const buffer of encode(part)) socket.write(buffer)
+    for (const part of parted(batch)) for (const buffer of encode(part)) this.#write(socket, buffer)
     socket.uncork()
+  }
+
+  /** A full piece is nobody's once it is written: whoever sent it has made it for that. */
+  #write(socket: Socket, buffer: Buffer): void {
+    if (buffer.byteLength !== MAX_PIECE || buffer.buffer.byteLength !== MAX_PIECE) socket.write(buffer)
+    else socket.write(buffer, () => this.memory.put([buffer.buffer as ArrayBuffer]))
   }
 
   /** Resolves when nothing that was posted is left in this process, or the other end is gone. */

@@ -1,6 +1,5 @@
 import { FRAME_LENGTH, Kind, MAX_INFOS, MAX_REFUSED_TEXT, PROTOCOL_VERSION } from './frames.ts'
 import { Outbox } from './outbox.ts'
-import { PieceMemory } from './piece-memory.ts'
 import { ReceiveWindow } from './receive-window.ts'
 import { SendWindow } from './send-window.ts'
 import { Slots } from './slots.ts'
@@ -51,12 +50,12 @@ export class TenantStream {
   #infos = 0
   #ending: { readonly trailers: string | undefined } | undefined
 
-  constructor(channel: TenantChannel, outbox: Outbox, id: number, requestEnded: boolean, memory: PieceMemory) {
+  constructor(channel: TenantChannel, outbox: Outbox, id: number, requestEnded: boolean) {
     this.id = id
     this.#requestEnded = requestEnded
     this.#channel = channel
     this.#outbox = outbox
-    this.#send = new SendWindow(outbox, id, undefined, memory)
+    this.#send = new SendWindow(outbox, id)
   }
 
   get waitingBytes(): number {
@@ -132,7 +131,6 @@ export class TenantChannel {
   readonly #outbox: Outbox
   readonly #listener: FrontListener
   readonly #streams = new Slots<TenantStream>()
-  readonly #memory = new PieceMemory()
 
   constructor(carrier: Carrier, listener: FrontListener) {
     this.#outbox = new Outbox(carrier)
@@ -196,7 +194,7 @@ export class TenantChannel {
     const id = batch[at + 1] as number
     switch (batch[at]) {
       case Kind.OPEN: {
-        const stream = new TenantStream(this, this.#outbox, id, batch[at + 2] === 1, this.#memory)
+        const stream = new TenantStream(this, this.#outbox, id, batch[at + 2] === 1)
         this.#streams.put(id, stream)
         const head: RequestHead = {
           hasBody: batch[at + 2] === 0,
@@ -242,7 +240,7 @@ export class TenantChannel {
         this.#listener.onDrain()
         break
       case Kind.MEMORY:
-        this.#memory.put(batch[at + 1] as ArrayBuffer[])
+        this.#outbox.memory.put(batch[at + 1] as ArrayBuffer[])
         break
     }
   }

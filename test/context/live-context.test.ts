@@ -1,5 +1,6 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import { PieceMemory } from '../../src/wire/piece-memory.ts'
 import { LiveContext } from '../../src/context/live-context.ts'
 import { subscribe } from '../../src/events.ts'
 import { Scoreboard } from '../../src/wire/scoreboard.ts'
@@ -12,7 +13,7 @@ import type { EventPayloads } from '../../src/events.ts'
 
 /** What runs nothing: a test says what it sends and when it ends. */
 class EmptyVessel implements Vessel {
-  readonly carrier = { movesMemory: false, post() {}, close() {} }
+  readonly carrier = { movesMemory: false, memory: new PieceMemory(), post() {}, close() {} }
   readonly scoreboard = new Scoreboard()
   readonly listener: VesselListener
   ends = 0

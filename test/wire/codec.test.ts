@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { encode, MAX_MESSAGE, MessageReader } from '../../src/wire/codec.ts'
+import { MAX_PIECE } from '../../src/wire/frames.ts'
+import { PieceMemory } from '../../src/wire/piece-memory.ts'
 import { turn } from './ends.ts'
 
 type Message = unknown[] | undefined
@@ -43,6 +45,35 @@ test('a piece owns its memory, and lone surrogates survive', async () => {
   const [piece, text] = message as [Uint8Array, string]
   assert.equal(piece.buffer.byteLength, 3)
   assert.equal(text, '\ud800x')
+})
+
+test('full pieces are read into memory of earlier ones, and never into memory that is still in use', async () => {
+  const memory = new PieceMemory()
+  const pieces: Uint8Array[] = []
+  const reader = new MessageReader((message) => pieces.push((message as Uint8Array[])[0] as Uint8Array), memory)
+  const send = (value: number): void => {
+    for (const chunk of cut(Buffer.concat(encode([Buffer.alloc(MAX_PIECE, value)])), [60_000])) reader.push(chunk)
+  }
+  send(1)
+  send(2)
+  await turn()
+  const [first, second] = pieces as [Uint8Array, Uint8Array]
+  assert.notEqual(first.buffer, second.buffer)
+  memory.put([first.buffer as ArrayBuffer])
+  send(3)
+  await turn()
+  assert.equal(pieces[2]?.buffer, first.buffer)
+  assert.ok(pieces[2]?.every((byte) => byte === 3) && second.every((byte) => byte === 2))
+})
+
+test('what a message announces is not there before its first byte is', () => {
+  const made = MAX_MESSAGE / MAX_PIECE - 1
+  const places = Array.from({ length: made }, (_, index) => [index, MAX_PIECE]).flat()
+  const text = JSON.stringify([places, places.slice(0, made).fill(0).map(() => null)])
+  const reader = new MessageReader(() => {})
+  const before = process.memoryUsage().arrayBuffers
+  reader.push(Buffer.concat([header(Buffer.byteLength(text), made * MAX_PIECE), Buffer.from(text), Buffer.from('x')]))
+  assert.ok(process.memoryUsage().arrayBuffers - before < 4 * MAX_PIECE)
 })
 
 test('messages that came in one chunk are delivered in ticks of their own', async () => {
@@ -88,6 +119,9 @@ for (const [what, bytes] of [
   ['a length beyond the bytes', raw('[[0,2],[null]]', Buffer.from('x'))],
   ['bytes that nobody claims', raw('[[],[null]]', Buffer.from('x'))],
   ['half a place', raw('[[0],[null]]')],
+  ['a place twice', raw('[[0,1,0,2],[null]]', Buffer.from('xyz'))],
+  ['places in no order', raw('[[1,1,0,1],[null,null]]', Buffer.from('xy'))],
+  ['a place that holds something', raw('[[0,1],["text"]]', Buffer.from('x'))],
 ] as const) {
   test(`${what} is told once, and nothing after it is read`, async () => {
     assert.deepEqual(await readAll(Buffer.concat([bytes, ...encode([1])])), [undefined])

@@ -2,6 +2,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
+import { PieceMemory } from '../../src/wire/piece-memory.ts'
 import { TenantryError } from '../../src/errors.ts'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
 import { FIRST_WINDOW, Kind, LEAST_COST, MAX_INFOS, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
@@ -15,6 +16,7 @@ import type { RequestHead, TenantStream } from '../../src/wire/tenant-channel.ts
 /** A carrier whose messages wait until the test delivers them. */
 class SlowCarrier implements Carrier {
   readonly movesMemory = true
+  readonly memory = new PieceMemory()
   readonly queue: Batch[] = []
   post(batch: Batch, transfer: ArrayBuffer[]): void {
     this.queue.push(structuredClone(batch, { transfer }))

@@ -1,6 +1,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { PieceMemory } from '../../src/wire/piece-memory.ts'
 import { FRAME_LENGTH, Kind, MAX_HEAD, MAX_PIECE, WINDOW } from '../../src/wire/frames.ts'
 import { FrontChannel } from '../../src/wire/front-channel.ts'
 import { connectEnds, openHead, RecordingContext, RecordingStream, turn, until } from './ends.ts'
@@ -19,7 +20,7 @@ interface Victim {
 /** A front with one stream closed and one open, always under the same ids. */
 function victim(headSeen: boolean): Victim {
   const context = new RecordingContext()
-  const front = new FrontChannel({ movesMemory: true, post() {}, close() {} }, context)
+  const front = new FrontChannel({ movesMemory: true, memory: new PieceMemory(), post() {}, close() {} }, context)
   const closed = front.open(openHead(), new RecordingStream())
   closed.reset('client-gone')
   const client = new RecordingStream()
