@@ -3,6 +3,7 @@ import { contenders, present } from '../contenders.mjs'
 import { columnsOf, figures } from '../figures.mjs'
 import { ask, client, HOST, load, OTHER_HOST } from '../load.mjs'
 import { alternate, compare } from '../measure.mjs'
+import { versionsOf } from '../peers.mjs'
 import { treeCpuSeconds, treeResident } from '../process-tree.mjs'
 import { startServer, watchMemory } from '../server.mjs'
 
@@ -39,6 +40,7 @@ async function run({ contenders: own, loads, columns, titles = {}, env, mostRoun
       bound: there[0],
       missing,
     })),
+    notes: versionsOf(measured.map(([name]) => name)),
   }
 }
 

@@ -21,7 +21,8 @@ const server = createServer((request, response) => {
   if (!(headers.host in APPS)) return response.writeHead(421).end()
   const body = method === 'GET' || method === 'HEAD' ? null : request
   void send(`http://${headers.host}${url}`, { method, headers, body, dispatcher }).then((answer) => {
-    if (response.destroyed) return answer.body.destroy()
+    // A client that has left while its answer was on its way.
+    if (response.destroyed) return answer.body.on('error', () => {}).destroy()
     response.writeHead(answer.statusCode, answer.headers)
     pipeline(answer.body, response, () => {})
   }, () => response.writeHead(502).end())
