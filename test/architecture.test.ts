@@ -212,9 +212,10 @@ for (const [what, loaded, budget, folders] of [
     assert.deepEqual(npm, [])
     const front = loaded.filter(({ path }) => !(folders as readonly string[]).includes(folderOf(path)))
     assert.deepEqual(front.map(({ path }) => path), [])
-    // An import of node:http loads undici, see tenant/node-internals.ts.
-    const http = loaded.filter(({ imports }) => imports.some(({ specifier, types }) => !types && specifier === 'node:http'))
-    assert.deepEqual(http.map(({ path }) => path), [])
+    // What an import of these loads: undici, fs.promises, the standard streams. See tenant/node-internals.ts.
+    const heavy = ['node:http', 'node:fs', 'node:process']
+    const dear = loaded.filter(({ imports }) => imports.some(({ specifier, types }) => !types && heavy.includes(specifier)))
+    assert.deepEqual(dear.map(({ path }) => path), [])
     const bytes = loaded.reduce((sum, file) => sum + file.bytes, 0)
     const shown = loaded.map((file) => `${file.path} ${file.bytes}`).join('\n')
     assert.ok(loaded.length <= budget.modules, `${loaded.length} modules:\n${shown}`)

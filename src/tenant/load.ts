@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import Module, { createRequire } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { fromExports, fromServer } from './application.ts'
 import { interceptListen } from './listen.ts'
+import { nodeFs } from './node-internals.ts'
 import { standIn } from './working-directory.ts'
 import type http from 'node:http'
 import type { Application } from './application.ts'
@@ -79,7 +79,7 @@ function isCommonJs(entry: string): boolean {
 function packageType(directory: string): unknown {
   for (let at = directory; ; at = path.dirname(at)) {
     try {
-      return (JSON.parse(readFileSync(path.join(at, 'package.json'), 'utf8')) as { type?: unknown }).type
+      return (JSON.parse(nodeFs.readFileSync(path.join(at, 'package.json'), 'utf8')) as { type?: unknown }).type
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && !(error instanceof SyntaxError)) throw error
     }

@@ -1,8 +1,8 @@
-import { readlinkSync } from 'node:fs'
 import v8 from 'node:v8'
 import { MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Cell } from '../wire/scoreboard.ts'
+import { nodeFs } from './node-internals.ts'
 import { Service } from './service.ts'
 import type { HandoverMessage } from '../wire/handover.ts'
 import type { HandedServer } from './handed-server.ts'
@@ -62,7 +62,7 @@ async function open(link: BootRequest['link'], onBatch: (batch: unknown) => void
 /** By which the front finds this thread's CPU time; 0 where the system, or the permission model, does not say it. */
 function readThreadId(): number {
   try {
-    return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? 0)
+    return Number(/\d+$/.exec(nodeFs.readlinkSync('/proc/thread-self'))?.[0] ?? 0)
   } catch {
     return 0
   }

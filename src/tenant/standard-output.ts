@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import fs from 'node:fs'
+import { nodeFs } from './node-internals.ts'
 
 /**
  * Descriptors 1 and 2 are the process's and not the thread's. What writes to them
@@ -16,7 +16,7 @@ export function redirectStandardOutput(): void {
 
 type Write = (fd: unknown, data: unknown, ...rest: unknown[]) => unknown
 
-const own = fs as unknown as Record<string, unknown>
+const own = nodeFs as unknown as Record<string, unknown>
 
 const REPLACEMENTS: Readonly<Record<string, (original: Write) => Write>> = {
   writeSync: (original) => (fd, data, ...rest) => {

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs'
 import path from 'node:path'
+import { nodeFs } from './node-internals.ts'
 
 /**
  * Relative paths of an application mean its own folder; a thread cannot change
@@ -12,7 +12,7 @@ export function standIn(directory: string): void {
   process.chdir = (to) => {
     if (typeof to !== 'string') throw wrongType(to)
     const target = path.resolve(to)
-    if (!statSync(target).isDirectory()) throw notDirectory(current, to)
+    if (!nodeFs.statSync(target).isDirectory()) throw notDirectory(current, to)
     current = target
   }
 }
