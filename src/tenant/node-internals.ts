@@ -51,15 +51,10 @@ export interface SocketInternals extends net.Socket {
 }
 
 /**
- * node:http for whatever a context loads. Not by `import`: that reads every export at once, and behind three of them
- * Node 22 and later keep undici, which took 15 ms of each cold start.
+ * For whatever a context loads. Not by `import`: that reads every export at once, and behind some Node 22 and later keep
+ * undici (15 ms of a start) and `fs.promises` (0.6 MB); behind those of node:process, its streams.
  */
 export const nodeHttp = process.getBuiltinModule('node:http')
-
-/**
- * node:fs, for the same reason: an import reads `fs.promises`, which is 0.6 MB of every context on Node 24 and 26; one of
- * node:process opens the standard streams, another 0.25.
- */
 export const nodeFs = process.getBuiltinModule('node:fs')
 
 const proto = nodeHttp.ServerResponse.prototype as unknown as ResponseInternals

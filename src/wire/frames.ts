@@ -166,7 +166,7 @@ export interface LoadRequest {
   readonly preload: readonly string[]
   readonly directory: string
   readonly label: string
-  /** The whole of it, for a thread that was started without; undefined: it has its own. */
+  /** undefined: its thread has its own. */
   readonly environment?: Readonly<Record<string, string>> | undefined
   /** undefined: no connection is handed to it. */
   readonly held?: Held | undefined
