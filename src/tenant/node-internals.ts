@@ -51,8 +51,8 @@ export interface SocketInternals extends net.Socket {
 }
 
 /**
- * For whatever a context loads. Not by `import`: that reads every export at once, and behind some Node 22 and later keep
- * undici (15 ms of a start) and `fs.promises` (0.6 MB); behind those of node:process, its streams.
+ * Not by `import`: that reads every export at once, and behind some Node 22 and later keep undici (15 ms of a start) and
+ * `fs.promises` (0.6 MB); behind those of node:process, its streams.
  */
 export const nodeHttp = process.getBuiltinModule('node:http')
 export const nodeFs = process.getBuiltinModule('node:fs')
