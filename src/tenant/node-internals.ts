@@ -2,7 +2,7 @@ import type http from 'node:http'
 import type net from 'node:net'
 
 /**
- * The undocumented parts of node:http that a context relies on, in one place.
+ * The undocumented parts of node:http that a context uses, in one place.
  * They are what `node:http`'s own server uses between its parser and its
  * messages, unchanged from Node 20 to 26; test/tenant/node-internals.test.ts
  * fails on a Node where one is missing.
