@@ -125,7 +125,7 @@ export function countGroups(
 }
 
 function describe(group: Group, registry: Registry<Group>): GroupStats {
-  const { target, members, state, queued, failures } = group
+  const { target, members, state, failures } = group
   const { key, label, processGroup, pattern } = target
   const segment = registry.peek(key) === group ? registry.segment(key) : undefined
   const contexts = members.map(describeMember)
@@ -133,6 +133,7 @@ function describe(group: Group, registry: Registry<Group>): GroupStats {
   const memory = contexts.reduce((sum, context) => sum + context.memory, 0)
   const handed = countHanded(members)
   const inFlight = group.inFlight + handed.inFlight
+  const queued = members.reduce((sum, member) => sum + member.handed.queued, group.queued)
   return { key, label, processGroup, pattern, state, segment, contexts, inFlight, queued, failures, handed, served, memory }
 }
 

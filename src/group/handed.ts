@@ -38,6 +38,11 @@ export class Handed {
     return this.#count('handedInFlight') + this.#underWay
   }
 
+  /** Requests that wait in it for a slot. */
+  get queued(): number {
+    return this.#count('handedQueued')
+  }
+
   get served(): number {
     return this.#count('handedServed')
   }

@@ -1,9 +1,10 @@
+import { bodyTooLarge } from '../connection/body-facts.ts'
 import { destroyResponse, rawErrorReply } from '../connection/error-reply.ts'
 import { Http1Heads } from '../connection/head-watch.ts'
 import { readTimeout } from '../connection/read-deadline.ts'
 import { TenantryError } from '../errors.ts'
 import { Cell } from '../wire/scoreboard.ts'
-import { boundBody, HandedBody } from './handed-body.ts'
+import { HandedBody } from './handed-body.ts'
 import { countConnection } from './listen.ts'
 import { nodeHttp } from './node-internals.ts'
 import type http from 'node:http'
@@ -43,8 +44,10 @@ export interface Handing {
   readonly scoreboard: Scoreboard
   /** Each connection closes with its answer, an idle one at once. */
   readonly ending: boolean
-  /** A request that the application had is over. */
-  onEnd(): void
+  /** The head of an answer is out: its application can serve. Noticed for answers that take their time. */
+  onBegun(): void
+  /** A request that the application had is over; `isBegun`: its answer's beginning was told. */
+  onEnd(isBegun: boolean): void
   onClose(): void
   refused(refusal: HandedRefusal): void
 }
@@ -80,6 +83,8 @@ export class HandedConnection implements Watched {
   /** The answer whose turn it is, as the last sweep found it, and since when the application could have begun it. */
   #answer: Response | undefined
   #since = 0
+  /** Of which it was told that it has begun. */
+  #counted: Response | undefined
   #body: HandedBody | undefined
   #sending: SendPace | undefined
   /** Bytes received when a sweep found it without a request. */
@@ -130,21 +135,20 @@ export class HandedConnection implements Watched {
 
   /** A body is announced; `length` is undefined where it is chunked. */
   awaitBody(req: http.IncomingMessage, res: http.ServerResponse, length: number | undefined): void {
-    const { limits: { bodyLimit }, bodyPace, label, sweep } = this.#handing
-    if (length === undefined && bodyLimit > 0) {
-      boundBody(req, bodyLimit, () => {
-        const message = `The request body is larger than bodyLimit (${bodyLimit} bytes)`
-        this.#giveUp(new TenantryError('ERR_BODY_TOO_LARGE', message, { label }), res)
-      })
-    }
-    if (bodyPace.timeout > 0) this.#body = new HandedBody(req, res, length, sweep.clock.now())
+    const { limits: { bodyLimit }, label, sweep } = this.#handing
+    this.#body = new HandedBody(req, res, length, bodyLimit, sweep.clock.now(), () => {
+      this.#giveUp(bodyTooLarge(bodyLimit, label), res)
+    })
   }
 
   /** An answer of this connection is out. */
-  answered(): void {
+  answered(res: http.ServerResponse): void {
     if (this.#isClosed) return
     if (--this.#inFlight === 0) this.#uncount()
-    this.#handing.onEnd()
+    const isCounted = res === this.#counted
+    this.#counted = undefined
+    this.#handing.onEnd(isCounted)
+    if (this.#handing.ending && this.#inFlight === 0 && this.queued === 0) this.socket.destroySoon()
   }
 
   /** Tells the front of a request that was not served, or not to the end. */
@@ -175,7 +179,7 @@ export class HandedConnection implements Watched {
     const inFlight = this.#inFlight
     this.#inFlight = 0
     this.#uncount()
-    for (let at = 0; at < inFlight; at++) this.#handing.onEnd()
+    for (let at = 0; at < inFlight; at++) this.#handing.onEnd(at === 0 && this.#counted !== undefined)
     this.#handing.onClose()
   }
 
@@ -223,6 +227,7 @@ export class HandedConnection implements Watched {
       return
     }
     const { bodyPace, label } = this.#handing
+    if (bodyPace.timeout === 0) return
     if (!body.isLate(bodyPace, now, this.#lookedAt)) return
     this.#body = undefined
     if (body.isRest) {
@@ -241,6 +246,10 @@ export class HandedConnection implements Watched {
       this.#since = answer?.[kSince] ?? now
     }
     const { limits: { handlerTimeout }, label } = this.#handing
+    if (answer?._headerSent === true && answer !== this.#counted) {
+      this.#counted = answer
+      this.#handing.onBegun()
+    }
     if (answer === undefined || answer._headerSent || handlerTimeout === 0) return
     if (this.queued > 0) this.#since = now
     if (now - this.#since < handlerTimeout) return
@@ -289,7 +298,7 @@ const { detachSocket: detach } = nodeHttp.ServerResponse.prototype
 
 function detachSocket(this: http.ServerResponse, socket: HandedSocket): void {
   detach.call(this, socket)
-  socket[kHanded]?.answered()
+  socket[kHanded]?.answered(this)
 }
 
 function onClose(this: HandedSocket): void {

@@ -17,13 +17,15 @@ export class HandedQueue implements Watched {
   readonly #label: string
   readonly #maxQueue: number
   readonly #timeout: number
+  readonly #onChange: (queued: number) => void
   #waiters: { readonly waiter: Waiter; readonly since: number }[] = []
 
-  constructor(sweep: Sweep, label: string, maxQueue: number, timeout: number) {
+  constructor(sweep: Sweep, label: string, maxQueue: number, timeout: number, onChange: (queued: number) => void) {
     this.#sweep = sweep
     this.#label = label
     this.#maxQueue = maxQueue
     this.#timeout = timeout
+    this.#onChange = onChange
   }
 
   get size(): number {
@@ -39,13 +41,14 @@ export class HandedQueue implements Watched {
     }
     if (queued === 0) this.#sweep.add(this)
     this.#waiters.push({ waiter, since: this.#sweep.clock.now() })
+    this.#onChange(queued + 1)
     return undefined
   }
 
   /** A slot for the one who has waited longest. */
   grant(): void {
     const next = this.#waiters.shift()
-    if (this.#waiters.length === 0) this.#sweep.delete(this)
+    this.#changed()
     next?.waiter.onSlot()
   }
 
@@ -53,10 +56,15 @@ export class HandedQueue implements Watched {
     const before = this.#waiters
     const isLate = (since: number): boolean => this.#timeout > 0 && now - since >= this.#timeout
     this.#waiters = before.filter(({ waiter, since }) => !waiter.isGone() && !isLate(since))
-    if (this.#waiters.length === 0) this.#sweep.delete(this)
+    this.#changed()
     const message = `No slot within queueTimeout (${this.#timeout} ms)`
     for (const { waiter, since } of before) {
       if (!waiter.isGone() && isLate(since)) waiter.onLate(new TenantryError('ERR_QUEUE_TIMEOUT', message, { label: this.#label }))
     }
+  }
+
+  #changed(): void {
+    if (this.#waiters.length === 0) this.#sweep.delete(this)
+    this.#onChange(this.#waiters.length)
   }
 }

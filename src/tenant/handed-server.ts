@@ -1,5 +1,6 @@
 import net from 'node:net'
 import { systemClock } from '../clock.ts'
+import { bodyTooLarge } from '../connection/body-facts.ts'
 import { refuseUpgrade, replyWithError } from '../connection/error-reply.ts'
 import { closeWithConnection } from '../connection/pipelined.ts'
 import { SendDeadlines } from '../connection/send-deadlines.ts'
@@ -73,7 +74,9 @@ export class HandedServer implements Handing {
     this.headPace = { timeout: pace.headerTimeout, maxTimeout: pace.headerMaxTimeout, minRate: pace.headerMinRate }
     this.sends = new SendDeadlines(pace.sendTimeout, this.sweep)
     this.#host = host
-    this.#queue = new HandedQueue(this.sweep, label, requests.maxQueue, pace.queueTimeout)
+    this.#queue = new HandedQueue(this.sweep, label, requests.maxQueue, pace.queueTimeout, (queued) => {
+      this.scoreboard.write(Cell.handedQueued, queued)
+    })
     this.#server = this.#openServer()
   }
 
@@ -107,15 +110,19 @@ export class HandedServer implements Handing {
     else void this.#secure(socket, bytes, hosts, certificate)
   }
 
-  /** Idle connections close now, the others with their answers. */
+  /** Idle connections close now, the others with their answers; those that have begun are counted, for a context that exits. */
   wind(): void {
     for (const socket of this.#handshakes) socket.destroy()
     this.sweep.look()
   }
 
-  onEnd(): void {
-    this.scoreboard.write(Cell.handedInFlight, --this.#inFlight)
+  onBegun(): void {
     this.scoreboard.add(Cell.handedServed, 1)
+  }
+
+  onEnd(isBegun: boolean): void {
+    this.scoreboard.write(Cell.handedInFlight, --this.#inFlight)
+    if (!isBegun) this.scoreboard.add(Cell.handedServed, 1)
     this.#host.handedEnded()
   }
 
@@ -261,8 +268,7 @@ export class HandedServer implements Handing {
     const { bodyLimit } = this.limits
     const objection = this.#head.objection(url, connection, this.label)
     if (objection !== undefined || bodyLimit === 0 || length === undefined || length <= bodyLimit) return objection
-    const message = `The request body is larger than bodyLimit (${bodyLimit} bytes)`
-    return new TenantryError('ERR_BODY_TOO_LARGE', message, { label: this.label })
+    return bodyTooLarge(bodyLimit, this.label)
   }
 
   #notFound(): TenantryError {

@@ -47,7 +47,10 @@ export async function serveFront(
   }
   handover?.on('message', hand).unref()
   // What was written before process.exit() or a crash has left, as it has behind a socket.
-  process.once('exit', () => service.channel.flush())
+  process.once('exit', () => {
+    service.handed?.wind()
+    service.channel.flush()
+  })
 }
 
 async function open(link: BootRequest['link'], onBatch: (batch: unknown) => void): Promise<Link> {

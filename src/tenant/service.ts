@@ -34,7 +34,6 @@ export interface HandedLane {
   readonly size: number
   /** The context ends: idle connections close, others with their answers. */
   wind(): void
-  /** A slot is free. */
   serveQueue(): void
 }
 
@@ -121,7 +120,6 @@ export class Service implements FrontListener, ExchangeTotals {
     if (this.inFlight === 0) this.#finish()
   }
 
-  /** It drains, or its application has closed its server. */
   get ending(): boolean {
     return this.#draining || this.#serversClosed
   }
@@ -154,7 +152,7 @@ export class Service implements FrontListener, ExchangeTotals {
     this.handedClosed()
   }
 
-  /** A request or a handed connection is over: perhaps it was the last. */
+  /** Perhaps it was the last. */
   handedClosed(): void {
     if (this.inFlight > 0) return
     if (this.#draining) this.#finish()
@@ -187,7 +185,7 @@ export class Service implements FrontListener, ExchangeTotals {
     this.channel.flush()
     this.#lifecycle.settled().then(async () => await this.#liveness.written()).then(
       () => {
-        // One that was on its way came meanwhile, or an answer still leaves on a handed connection; its end comes back here.
+        // One that was on its way came meanwhile, or an answer still leaves; its end comes back here.
         if (this.inFlight > 0 || this.#liveness.isOwed() || (this.handed?.size ?? 0) > 0) return
         // One that was told ends when its own work is done; without a listener the default is to end.
         if (this.#told) this.#liveness.release()

@@ -26,6 +26,8 @@ export const Cell = {
   handedServed: 12,
   /** Connections that were handed over and that it has opened so far, or failed to. */
   handedOpened: 13,
+  /** Requests on them that wait for a slot. */
+  handedQueued: 14,
 } as const
 
 export type ScoreboardCell = keyof typeof Cell

@@ -162,7 +162,7 @@ test('an answer of which its client takes nothing for sendTimeout is cut', { ski
 })
 
 test('past maxInFlight requests wait for a slot, past maxQueue they are refused, and none waits longer than queueTimeout', { skip }, async (t) => {
-  const { port } = await handSource(t, `
+  const { port, context } = await handSource(t, `
     let release = []
     export default (req, res) => {
       if (req.url === '/release') { res.end('released'); for (const r of release) r.end('let go'); return }
@@ -175,6 +175,7 @@ test('past maxInFlight requests wait for a slot, past maxQueue they are refused,
     return client
   }
   const [first, second, third, fourth] = [await hold(), await hold(), await hold(), await hold()]
+  assert.equal(context.scoreboard.read('handedQueued'), 2)
   const fifth = await hold()
   assert.match(await fifth.closed, /^HTTP\/1\.1 503 Service Unavailable\r\n[^]*Retry-After: 1/)
   // A client that leaves takes its place in the queue along.
