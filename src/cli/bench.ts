@@ -52,7 +52,8 @@ export async function bench(target: string, flags: BenchFlags, world: World): Pr
 async function planOf(target: string, flags: BenchFlags, folder: string, world: World): Promise<Plan> {
   const { entry, directory, tenant } = findSubject(target, world.cwd)
   const { host } = flags.requests[0] as BenchFlags['requests'][number]
-  const tenants = { [host]: tenant }
+  // A group without a port in its name: an application that shows its name shows the same one in every row.
+  const tenants = { [host]: { ...tenant, applicationGroup: host } }
   const { tenants: described, problems } = await world.describe({ tenants, logger: false }, 80)
   const [problem] = problems
   if (problem !== undefined) throw new TenantryError('ERR_CONFIG', `${problem.pattern}: ${problem.message}`)
