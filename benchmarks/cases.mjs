@@ -8,8 +8,9 @@ import { noisyNeighbour } from './cases/noisy-neighbour.mjs'
 import { policy } from './cases/policy.mjs'
 import { requestCases } from './cases/requests.mjs'
 import { scale } from './cases/scale.mjs'
+import { threads } from './cases/threads.mjs'
 
-export const cases = { ...requestCases, scale, 'noisy-neighbour': noisyNeighbour, 'cold-start': coldStart, density, lookup, policy, churn }
+export const cases = { ...requestCases, scale, threads, 'noisy-neighbour': noisyNeighbour, 'cold-start': coldStart, density, lookup, policy, churn }
 
 /** Takes longer than all others together: only for who names it. */
 export const NAMED_ONLY = ['churn']

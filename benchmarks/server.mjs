@@ -14,7 +14,8 @@ const SAMPLE = 50
 
 /**
  * Starts a contender, or a program of servers/ that only one case knows, and waits for the line that names its URL.
- * `env`: BENCH_APP and BENCH_OTHER, files of servers/, are what it serves instead of the usual applications.
+ * `env`: BENCH_APP and BENCH_OTHER, files of servers/, are what it serves instead of the usual applications;
+ * BENCH_THREADS, how many contexts the first of them has.
  */
 export async function startServer(name, env = {}) {
   const { program, args = [] } = contenders[name] ?? { program: `servers/${name}.mjs` }

@@ -77,12 +77,16 @@ async function checkHosts({ name, url }, { hosts = false }) {
   }
 }
 
-/** Connections that took the other lane after all would be measured as what they are not. */
-export async function checkLane(server, { lane }) {
+/**
+ * Connections that took the other lane after all would be measured as what they are not. `before`: what the server said
+ * when the measurement began.
+ */
+export async function checkLane(server, { lane }, before = { handoff: 0, relay: {} }) {
   if (lane === undefined) return
   const { handoff, relay } = await server.lanes()
-  const relayed = Object.values(relay).reduce((sum, count) => sum + count, 0)
-  const [wanted, other] = lane === 'handoff' ? [handoff, relayed] : [relayed, handoff]
+  const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0)
+  const [handed, relayed] = [handoff - before.handoff, sum(relay) - sum(before.relay)]
+  const [wanted, other] = lane === 'handoff' ? [handed, relayed] : [relayed, handed]
   if (wanted === 0 || other > 0) throw new Error(`${server.name}: ${handoff} connections were handed over, ${JSON.stringify(relay)} were not`)
 }
 

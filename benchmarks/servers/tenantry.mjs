@@ -7,7 +7,10 @@ import './end-with-runner.mjs'
 const { lane, processes = false } = JSON.parse(process.argv[2])
 const app = (name) => fileURLToPath(new URL(name, import.meta.url))
 const runtime = createRuntime({
-  tenants: { 'bench.example.test': app(process.env.BENCH_APP ?? 'app.mjs'), 'other.example.test': app(process.env.BENCH_OTHER ?? 'other-app.mjs') },
+  tenants: {
+    'bench.example.test': { entry: app(process.env.BENCH_APP ?? 'app.mjs'), threads: Number(process.env.BENCH_THREADS ?? 1) },
+    'other.example.test': app(process.env.BENCH_OTHER ?? 'other-app.mjs'),
+  },
   lane,
   ...(processes && { processGroup: 'pool', processGroups: { pool: {} } }),
   logger: false,
