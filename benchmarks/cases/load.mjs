@@ -70,7 +70,7 @@ async function oneRound(name, loads, columns, { seconds, warmup, env }) {
 }
 
 /** A server of many hosts must tell them apart; one of a single application says the same to all. */
-async function checkHosts({ name, url }, { hosts = false }) {
+export async function checkHosts({ name, url }, { hosts = false }) {
   for (const [host, text] of [[HOST, 'Hello, World!'], ...hosts ? [[OTHER_HOST, 'Hello, Other!']] : []]) {
     const answer = await ask(`${url}/`, { host })
     if (answer.status !== 200 || answer.text !== text) throw new Error(`${name} answers ${host} wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
