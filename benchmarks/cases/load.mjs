@@ -78,8 +78,8 @@ export async function checkHosts({ name, url }, { hosts = false }) {
 }
 
 /**
- * Connections that took the other lane after all would be measured as what they are not. `before`: what the server said
- * when the measurement began.
+ * Connections that took the other lane after all would be measured as what they are not; a few may, of hundreds.
+ * `before`: what the server said when the measurement began.
  */
 export async function checkLane(server, { lane }, before = { handoff: 0, relay: {} }) {
   if (lane === undefined) return
@@ -87,7 +87,7 @@ export async function checkLane(server, { lane }, before = { handoff: 0, relay: 
   const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0)
   const [handed, relayed] = [handoff - before.handoff, sum(relay) - sum(before.relay)]
   const [wanted, other] = lane === 'handoff' ? [handed, relayed] : [relayed, handed]
-  if (wanted === 0 || other > 0) throw new Error(`${server.name}: ${handoff} connections were handed over, ${JSON.stringify(relay)} were not`)
+  if (wanted === 0 || other > wanted / 100) throw new Error(`${server.name}: ${handoff} connections were handed over, ${JSON.stringify(relay)} were not`)
 }
 
 function drive(url, { client: name, path, ...one }, seconds) {
