@@ -41,6 +41,8 @@ export const goals = [
   { case: 'lookup', what: 'a host among 1,000,000 against among 10', values: figure('growth'), atMost: 1.5 },
   { case: 'churn', what: 'highest memory of the second half of 20,000 contexts against the first', values: figure('growth'), atMost: 1.1 },
   { case: 'churn', what: 'descriptors, threads and zombies more than in the first half', values: figure('left'), atMost: 0, digits: 0 },
+  { case: 'descriptors', what: 'descriptors more than before 100,000 connections, with contexts that die', values: figure('left'), atMost: 0, digits: 0 },
+  { case: 'descriptors', what: 'descriptors closed that were somebody else\'s, and answers from another host', values: figure('confused'), atMost: 0, digits: 0 },
 ]
 
 /** What is said of a goal: the worst of what a result has on it; nothing where there is no result. */

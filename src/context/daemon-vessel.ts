@@ -59,7 +59,7 @@ export class DaemonVessel implements Vessel {
   }
 
   handOver(connection: OfferedConnection): boolean {
-    if (this.isMain || this.#underWay >= MOST_UNDER_WAY || !this.#keeper.handOver(connection)) return false
+    if (this.#underWay >= MOST_UNDER_WAY || !this.#keeper.handOver(connection)) return false
     this.#underWay++
     return true
   }

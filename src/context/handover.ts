@@ -60,7 +60,7 @@ export class Handover {
     const fd = openDescriptors()?.duplicate(own)
     if (fd === undefined) return false
     if (!this.post(fd, first, hosts, certificate)) {
-      closeSync(fd)
+      closeOwn(fd)
       return false
     }
     // Closes one of two descriptors: nothing is sent.
@@ -79,7 +79,7 @@ export class Handover {
       this.#underWay.delete(taken.message as number)
     }
     this.#port.close()
-    for (const { fd, inode } of this.#underWay.values()) if (inode === inodeOf(fd)) closeSync(fd)
+    for (const { fd, inode } of this.#underWay.values()) if (inode === inodeOf(fd)) closeOwn(fd)
     this.#underWay.clear()
   }
 }
@@ -94,6 +94,15 @@ export function descriptorOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: unknown } | null }
   const fd = handle?.fd
   return typeof fd === 'number' && fd >= 0 ? fd : undefined
+}
+
+/** Closes a number of ours; never throws, though somebody else in this process may have closed it. */
+export function closeOwn(fd: number): void {
+  try {
+    closeSync(fd)
+  } catch {
+    // EBADF: a tenant closes descriptors by number.
+  }
 }
 
 /** Which file or socket a number names; of sockets no two that are open at once have the same. -1n: none. */

@@ -1,8 +1,8 @@
-import { closeSync } from 'node:fs'
 import { Thread } from '../context/thread.ts'
 import { recordOf } from '../wire/error-record.ts'
 import { BEAT_INTERVAL, Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
+import { closeOwn } from '../context/handover.ts'
 import { Lane } from './lane.ts'
 import { runHere } from './main-context.ts'
 import type { Socket } from 'node:net'
@@ -18,8 +18,7 @@ type Take = [number: number, context: number, first: Uint8Array, hosts: readonly
 /** What the host knows of a context: its numbers, and how to end it. */
 interface Running {
   readonly scoreboard: Scoreboard
-  /** Not on the main thread. */
-  readonly handover?: Handover
+  readonly handover: Handover
   cpuTime(): number
   end(): void
 }
@@ -78,7 +77,7 @@ export class DaemonHost {
             onExit: (exitCode, crash) => this.#exited(id, exitCode, crash),
           })
       this.#contexts.set(id, running)
-      if (running.handover !== undefined) running.handover.onTaken = () => this.#countTaken(id)
+      running.handover.onTaken = () => this.#countTaken(id)
     } catch (error) {
       this.#exited(id, null, error)
     }
@@ -86,9 +85,9 @@ export class DaemonHost {
 
   #take([number, context, first, hosts, certificate]: Take): void {
     const fd = this.#lane.take(number)
-    if (fd !== undefined && this.#contexts.get(context)?.handover?.post(fd, first, hosts, certificate) === true) return
+    if (fd !== undefined && this.#contexts.get(context)?.handover.post(fd, first, hosts, certificate) === true) return
     // Its context is gone, or takes none: its client sees the connection end, as that of a process that died.
-    if (fd !== undefined) closeSync(fd)
+    if (fd !== undefined) closeOwn(fd)
     this.#countTaken(context)
   }
 
@@ -109,6 +108,8 @@ export class DaemonHost {
   }
 
   #exited(id: number, exitCode: number | null, crash: unknown): void {
+    // What it did last, too: whether it has answered anybody decides about its back-off.
+    this.#beat()
     this.#contexts.delete(id)
     this.#link.post([Control.EXITED, id, exitCode, crash === undefined ? undefined : recordOf(crash)])
   }

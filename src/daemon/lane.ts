@@ -1,5 +1,5 @@
-import { closeSync } from 'node:fs'
 import { openDescriptors } from '../context/descriptors.ts'
+import { closeOwn } from '../context/handover.ts'
 import { readNumber } from '../wire/control.ts'
 import type { Descriptors } from '../context/descriptors.ts'
 
@@ -29,7 +29,7 @@ export class Lane {
     const taken = this.#descriptors?.receive(this.#socket)
     if (taken === undefined) return undefined
     if (readNumber(taken.bytes) === number) return taken.fd
-    closeSync(taken.fd)
+    closeOwn(taken.fd)
     throw new Error('connections were taken from the descriptor on which the front sends them')
   }
 }
