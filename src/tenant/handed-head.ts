@@ -54,6 +54,8 @@ export class HandedHead {
 
 /** The index of the longest mount that the path of an origin-form target lies in, or -1. They stand longest first. */
 export function mountOf(mounts: readonly { readonly path: string }[], url: string): number {
+  // The common case, one application at the root, needs no look at the path.
+  if (mounts.length === 1 && mounts[0]?.path === '') return 0
   const [query, fragment] = [url.indexOf('?'), url.indexOf('#')]
   const end = Math.min(query === -1 ? url.length : query, fragment === -1 ? url.length : fragment)
   return mounts.findIndex(({ path }) =>
