@@ -248,7 +248,7 @@ export class Exchange implements RequestListener, ConnectionOwner {
 }
 
 /** By the server's `bodyTimeout`; `bytesExpected` is undefined for a chunked body. */
-function readTimeout(bytesReceived: number, bytesExpected: number | undefined): Error {
+export function readTimeout(bytesReceived: number, bytesExpected: number | undefined): Error {
   const of = bytesExpected === undefined ? '' : ` of ${bytesExpected}`
   const error = new Error(`The body came too slowly: ${bytesReceived}${of} bytes were received`)
   return Object.assign(error, { name: 'ReadTimeoutError', code: 'ERR_READ_TIMEOUT', bytesReceived, bytesExpected })

@@ -4,9 +4,10 @@ import { Http1Heads } from '../connection/head-watch.ts'
 import { readTimeout } from '../connection/read-deadline.ts'
 import { TenantryError } from '../errors.ts'
 import { Cell } from '../wire/scoreboard.ts'
+import { readTimeout as lateBody } from './exchange.ts'
 import { HandedBody } from './handed-body.ts'
 import { countConnection } from './listen.ts'
-import { nodeHttp } from './node-internals.ts'
+import { connectionReset, nodeHttp } from './node-internals.ts'
 import type http from 'node:http'
 import type { ReadLimits } from '../connection/read-deadline.ts'
 import type { SendDeadlines, SendPace } from '../connection/send-deadlines.ts'
@@ -236,7 +237,7 @@ export class HandedConnection implements Watched {
     }
     const { bytes, length } = body
     const error = readTimeout('body', { bytes, length, milliseconds: body.elapsed(now), label })
-    this.#giveUp(error, body.res)
+    this.#giveUp(error, body.res, lateBody(bytes, length))
   }
 
   #watchAnswer(now: number): void {
@@ -269,17 +270,18 @@ export class HandedConnection implements Watched {
   }
 
   /** Ends a request that the application has: with our answer where that can still be one, and the connection with it. */
-  #giveUp(error: TenantryError, res: http.ServerResponse): void {
+  #giveUp(error: TenantryError, res: http.ServerResponse, heard = connectionReset()): void {
     const { socket } = this
     const canAnswer = socket._httpMessage === res && !socket._httpMessage._headerSent && socket.writable
     this.report(error, canAnswer ? 'failed' : 'truncated', res.req)
     if (!canAnswer) {
       this.#cut()
+      res.req.destroy(heard)
       return
     }
-    // The application hears of it as of a client that left; after our answer, since the end of its request destroys the socket.
+    // The application hears what it hears on the relay; after our answer, since the end of its request destroys the socket.
     const leave = (): void => {
-      res.req.destroy(error)
+      res.req.destroy(heard)
       socket.destroy()
     }
     socket.end(rawErrorReply(error), leave)

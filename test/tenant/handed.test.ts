@@ -135,15 +135,18 @@ test('a head that comes too slowly is 408', { skip }, async (t) => {
 })
 
 test('a body that comes too slowly is 408, and the clock stands still while the application does not read', { skip }, async (t) => {
+  const lines = record(t, 'tenantry:context:output')
   const { port } = await handSource(t, `
     export default (req, res) => {
       const later = req.url === '/later' ? 1000 : 0
-      req.on('error', () => {})
+      req.on('error', ({ name, code, bytesReceived, bytesExpected }) => console.log(JSON.stringify([name, code, bytesReceived, bytesExpected])))
       setTimeout(() => { let n = 0; req.on('data', (piece) => { n += piece.length }); req.on('end', () => res.end('read ' + n)) }, later)
     }`, { pace: { bodyTimeout: 500 } })
   const client = await connect(t, port)
   client.socket.write('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n123')
   assert.match(await client.closed, /^HTTP\/1\.1 408 Request Timeout/)
+  await eventually('the application hears how far it came', () => lines.length === 1)
+  assert.equal(lines[0]?.line, '["ReadTimeoutError","ERR_READ_TIMEOUT",3,10]')
   const body = 'x'.repeat(4_000_000)
   assert.match(await exchange(t, port, post('/later', body)), /read 4000000$/)
 })
