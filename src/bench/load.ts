@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { TenantryError } from '../errors.ts'
+import { APART } from './served.ts'
 
 /** What the load generator is to do. */
 export interface LoadJob {
@@ -39,7 +40,7 @@ const GENERATOR = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './loa
  */
 export async function runLoad(job: LoadJob, onMeasuring: () => void, signal: AbortSignal): Promise<LoadReport> {
   signal.throwIfAborted()
-  const child = fork(GENERATOR, [], { serialization: 'advanced', execArgv: [], env: {}, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const child = fork(GENERATOR, [], { ...APART, serialization: 'advanced', execArgv: [], env: {}, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const stop = (): void => void child.kill('SIGKILL')
   signal.addEventListener('abort', stop)
   try {

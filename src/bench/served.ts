@@ -93,9 +93,12 @@ export async function startContender(contender: Contender, stage: Stage, signal:
   }
 }
 
+/** A Ctrl-C in the terminal is for who measures, and ends the others: not that one of them failed. */
+export const APART: Pick<SpawnOptions, 'detached' | 'windowsHide'> = { detached: process.platform !== 'win32', windowsHide: true }
+
 /** The application and nothing else: in its folder, with the environment that its context would have. */
 function spawnBare({ load, directory, env }: Stage): ChildProcess {
-  const options: SpawnOptions = { cwd: directory, env: { ...env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], windowsHide: true }
+  const options: SpawnOptions = { ...APART, cwd: directory, env: { ...env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] }
   return spawn(process.execPath, [BARE_SERVER, JSON.stringify(load)], options)
 }
 
@@ -103,7 +106,7 @@ function spawnServe(flags: readonly string[], { program, config, directory }: St
   // Settings for somebody's real server are not what is asked about here.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TENANTRY_')))
   const args = [program, 'serve', config, '--host', '127.0.0.1', '--port', '0', '--log-level', 'info', ...flags]
-  return spawn(process.execPath, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true })
+  return spawn(process.execPath, args, { ...APART, cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 interface Listening {
