@@ -42,7 +42,8 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   #rejectReady: (error: TenantryError) => void = () => {}
   #resolveEnded: (end: ContextEnd) => void = () => {}
   /** Why we end it; undefined while nobody but the tenant itself would. */
-  #ending: { readonly reason: EndReason; readonly error: TenantryError } | undefined
+  /** `fault`: what somebody holds against it; one that is ended because nobody needs it has none. */
+  #ending: { readonly reason: EndReason; readonly error: TenantryError; readonly fault: TenantryError | undefined } | undefined
   /** Why it drains. */
   #drained: EndReason | undefined
   onCondemned: ((reason: EndReason, error: TenantryError) => void) | undefined
@@ -112,6 +113,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
       const { label } = this.spec
       this.#ending = {
         reason,
+        fault: error,
         error: error ?? new TenantryError('ERR_CONTEXT_EXITED', `The context of '${label}' was ended: ${reason}`, { label }),
       }
       this.#rejectReady(this.#ending.error)
@@ -197,7 +199,7 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     this.#channel.close(error)
     this.#vessel.carrier.close()
     if (wasZombie) return
-    publish('tenantry:context:exit', { ...this.#names(), reason, exitCode, error: this.#ending?.error ?? crash })
+    publish('tenantry:context:exit', { ...this.#names(), reason, exitCode, error: this.#ending === undefined ? crash : this.#ending.fault })
   }
 
   /** Past its deadline: counted and left alone, for nothing but the end of its process ends it. */

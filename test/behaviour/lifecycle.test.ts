@@ -190,3 +190,12 @@ test('a function of tenants is asked once for each host, and needs allowedHosts'
   assert.equal((await ask(port, 'elsewhere.test')).status, 421)
   assert.deepEqual(asked, ['one.sites.test', 'none.sites.test', 'fails.sites.test'])
 })
+
+test('a start that nobody needs any more is no fault of the application: its end is not logged as an error', async (t) => {
+  const { port, runtime, log } = await openHouse(t, { 'a.test': 'setInterval(() => {}, 1000); await new Promise(() => {})' })
+  const asked = ask(port, 'a.test')
+  await eventually('it starts', () => runtime.stats().contexts.starting === 1)
+  await runtime.close()
+  assert.equal((await asked).status, 503)
+  assert.deepEqual(log.filter(({ msg }) => msg.startsWith('context ended')).map(({ level, msg }) => [level, msg]), [[30, 'context ended']])
+})
