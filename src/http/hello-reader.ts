@@ -33,17 +33,34 @@ export class HelloReader {
     const hello = readClientHello(bytes)
     if (hello === 'partial') return hello
     if (hello?.serverName === undefined) return 'hello'
-    // A context serves node:http's own objects, and HTTP/2 has others.
-    if (this.#settings.http2 && hello.protocols.includes('h2')) return 'http2'
     const authority = parseAuthority(hello.serverName)
-    return authority === undefined || authority.port !== undefined ? 'hello' : this.#open(socket, authority.host)
+    const host = authority?.port === undefined ? authority?.host : undefined
+    // A context serves node:http's own objects, and HTTP/2 has others.
+    if (this.#settings.http2 && hello.protocols.includes('h2')) {
+      if (host !== undefined) void this.#warm(socket, host)
+      return 'http2'
+    }
+    return host === undefined ? 'hello' : this.#open(socket, host)
+  }
+
+  /** The handshake takes its time: the start of the group, if it needs one, goes on beside it. */
+  async #warm(socket: net.Socket, host: string): Promise<void> {
+    try {
+      const target = await this.#choose(socket, host, '/')
+      if (typeof target !== 'string') this.#lanes.warm(target)
+    } catch {
+      // The request will hear what is wrong.
+    }
   }
 
   async #open(socket: net.Socket, host: string): Promise<Opening> {
     // Whatever is wrong with the name is said by the server that answers it.
     try {
       const tenant = (await this.#house.tenantOf(host))?.tenant
-      if (tenant?.tls === undefined) return 'certificate'
+      if (tenant?.tls === undefined) {
+        await this.#warm(socket, host)
+        return 'certificate'
+      }
       const certificate = await this.#house.certificates.get(tenant.tls)
       if (certificate.cert.length + certificate.key.length > MAX_HANDED) return 'certificate'
       const url = `${tenant.mounts[0]?.path ?? ''}/`

@@ -6,6 +6,7 @@ import { clientOf, factsOf } from './head-facts.ts'
 import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './lane-choice.ts'
 import type net from 'node:net'
 import type { Sweep } from '../connection/sweep.ts'
+import type { Groups } from '../group/groups.ts'
 import type { GroupTarget, Lease } from '../group/lease.ts'
 import type { Waiting } from '../group/wait-queue.ts'
 import type { DispatchSettings } from './dispatch.ts'
@@ -18,7 +19,8 @@ import type { Route } from './resolve.ts'
 /** Peers that are remembered to be proxies. */
 const MAX_PEERS = 1000
 
-export interface LaneSettings extends Pick<DispatchSettings, 'groups' | 'trust' | 'resolver' | 'accepts'> {
+export interface LaneSettings extends Pick<DispatchSettings, 'trust' | 'resolver' | 'accepts'> {
+  readonly groups: Pick<Groups, 'acquire' | 'warm'>
   /** What is in effect now. */
   readonly options: () => LaneOptions
   /** Whether this process can give a descriptor away; asked once, when the first server is to listen. */
@@ -107,6 +109,11 @@ export class Lanes {
     const route = this.settings.resolver().resolve(factsOf(source, client), client)
     const choice = (found: Route): GroupTarget | RelayReason => reasonOf(found, rawHeaders) ?? found.target
     return route instanceof Promise ? route.then(choice) : choice(route)
+  }
+
+  /** A request for it is coming. */
+  warm(target: GroupTarget): void {
+    this.settings.groups.warm(target)
   }
 
   acquire(target: GroupTarget, who: Waiting): Lease | Promise<Lease> {

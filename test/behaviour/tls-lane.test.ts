@@ -111,6 +111,17 @@ export default async (req, res) => {
   })
 }
 
+for (const [what, protocols] of [['over HTTP/2', ['h2']], ["with the server's own certificate", undefined]] as const) {
+  test(`the start of a group that stays in the front begins with the ClientHello: ${what}`, { skip }, async (t) => {
+    const { port, runtime } = await openSecureHouse(t, { 'standard.example.test': { 'index.mjs': APP } }, pem('standard'), { spares: 0 })
+    await connect(t, port, 'standard.example.test', protocols === undefined ? {} : { ALPNProtocols: [...protocols] })
+    await eventually('the context is ready before it is asked', () => runtime.stats().contexts.serving === 1)
+    assert.equal(runtime.stats().warmed, 1)
+    await ask(port, 'standard.example.test')
+    assert.deepEqual([runtime.stats().births, runtime.stats().warmed], [1, 1])
+  })
+}
+
 test('what stays in the front: HTTP/2, no name, strangers, the default certificate, a host of two groups', { skip }, async (t) => {
   const { port, runtime } = await openSecureHouse(
     t, { 'one.example.test': ONE, 'standard.example.test': { 'index.mjs': APP } }, pem('standard'),
