@@ -2,10 +2,12 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import fc from 'fast-check'
+import { openDescriptors } from '../src/context/descriptors.ts'
 import { explainRequest } from '../src/explain.ts'
 import { resolveOptions } from '../src/options.ts'
 import { askJson, Wire } from './behaviour/client.ts'
 import { COUNTING, openHouse, tenantFolder } from './behaviour/house.ts'
+import { CERTIFIED } from './behaviour/secure.ts'
 import type { Explanation } from '../src/explain.ts'
 import type { RuntimeOptions } from '../src/options.ts'
 
@@ -39,6 +41,20 @@ test('a request that would be served is explained from its host to its limits', 
     refusal: null,
   })
   assert.deepEqual([limits?.handlerTimeout, limits?.idleTimeout], [5000, 600_000])
+})
+
+test('over TLS, the certificate of the tenant is shown, and decides whether its connection can be handed over', { skip: openDescriptors() === undefined }, async (t) => {
+  const tenants = await tenantFolder(t, {
+    'one.example.test': { ...CERTIFIED, 'index.mjs': COUNTING, 'tenant.json': '{ "tls": { "cert": "cert.pem", "key": "key.pem" } }' },
+    'two.example.test': COUNTING,
+  })
+  const one = await explain({ tenants, lane: 'auto' }, 'https://one.example.test/')
+  assert.deepEqual(one.certificate, { hosts: 'DNS:one.example.test', validTo: '2126-10-29T20:30:01.000Z' })
+  assert.deepEqual(one.lane, { name: 'handoff', why: null })
+  const two = await explain({ tenants, lane: 'auto' }, 'https://two.example.test/')
+  assert.equal(two.certificate, null)
+  assert.match(String(two.lane?.why), /no certificate of its own/)
+  assert.equal((await explain({ tenants, lane: 'auto' }, 'http://two.example.test/')).lane?.why, null)
 })
 
 test('each refusal says its status and why, and what was known until then', async (t) => {

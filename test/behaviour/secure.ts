@@ -53,6 +53,8 @@ export async function connect(
   const name = servername === undefined ? {} : { servername }
   const socket = tls.connect({ host: '127.0.0.1', port, ca: [...CA], ...name, ...options })
   t.after(() => socket.destroy())
+  // A reset is one of the ways in which a test's connection ends.
+  socket.on('error', () => {})
   await once(socket, 'secureConnect')
   return socket
 }
