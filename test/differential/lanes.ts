@@ -1,7 +1,8 @@
 import { after, before } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { openDescriptors } from '../../src/context/descriptors.ts'
 import { createRuntime } from '../../src/runtime.ts'
-import { EMBEDDINGS } from './embeddings.ts'
+import { EMBEDDINGS, TLS } from './embeddings.ts'
 import type http from 'node:http'
 import type { TestContext } from 'node:test'
 import type { RuntimeOptions } from '../../src/options.ts'
@@ -22,6 +23,8 @@ export interface Pair {
   readonly name: string
   readonly oracle: Lane
   readonly ours: Lane
+  /** What an application sees depends on the server: over TLS, its own finishes an answer later than a plain one. */
+  readonly seesAsOracle: boolean
 }
 
 /** Where an application can run other than in a thread of the front. */
@@ -30,11 +33,15 @@ const DAEMONS: Readonly<Record<string, Partial<RuntimeOptions>>> = {
   'the main thread of a daemon': { processGroup: 'pool', processGroups: { pool: {} }, applicationGroup: '%{GLOBAL}' },
 }
 
+/** A context that serves its clients itself, their TLS included: the lane is asked for, and whoever cannot have it relays. */
+const HANDED_TLS = 'a context that speaks TLS'
+
 /** The application in `entry` behind each embedding and in each tier; each copy keeps what it remembers to itself. */
 export async function openPairs(t: Scope, entry: string, embeddings = EMBEDDINGS): Promise<readonly Pair[]> {
   const plain = EMBEDDINGS['node:http'] as Embedding
   return await Promise.all([
     ...Object.entries(embeddings).map(async ([name, embed]) => await openPair(t, entry, name, embed, {})),
+    openPair(t, entry, HANDED_TLS, EMBEDDINGS['runtime.listen(), TLS'] as Embedding, { lane: 'auto', tenants: { '*.test': { entry, tls: TLS } } }),
     ...Object.entries(DAEMONS).map(async ([name, options]) => await openPair(t, entry, name, plain, options)),
   ])
 }
@@ -44,6 +51,7 @@ async function openPair(t: Scope, entry: string, name: string, embed: Embedding,
     name,
     oracle: { name: `${name}, bare`, port: await embed(t, await importFresh(entry)) },
     ours: { name, port: await embed(t, openRuntime(t, entry, options)) },
+    seesAsOracle: name === HANDED_TLS && openDescriptors() !== undefined,
   }
 }
 

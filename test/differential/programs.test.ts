@@ -7,7 +7,7 @@ import { programs, requests, run } from './program.ts'
 import type { Outcome, Program, Packets } from './program.ts'
 
 const pairs = share((t) => openPairs(t, path.resolve('test/fixtures/apps/program.mjs')))
-const OVER_TLS = ['node:https', 'runtime.listen(), TLS']
+const OVER_TLS = ['node:https', 'runtime.listen(), TLS', 'a context that speaks TLS']
 const RUNS = Number(process.env['DIFFERENTIAL_RUNS'] ?? 100)
 /** The suite tries the same ones each time; whoever asks for more gets others. */
 const seed = process.env['DIFFERENTIAL_RUNS'] === undefined ? { seed: 20_261_122 } : {}
@@ -22,11 +22,14 @@ test('any handler answers any request with the same bytes, and sees the same, as
     try {
       const outcomes = await Promise.all(pairs().flatMap(({ oracle, ours }) => [oracle, ours]).map((lane) => run(scope, lane, program, packets)))
       const { seen } = outcomes[0] as Outcome
-      for (const [index, { name }] of pairs().entries()) {
+      for (const [index, { name, seesAsOracle }] of pairs().entries()) {
+        // Whoever asks for anything but a path is told to come again, and relayed then: docs/tls.md.
+        if (seesAsOracle && /^\S+ [^/]/.test(packets.join(''))) continue
         const [oracle, ours] = outcomes.slice(2 * index) as [Outcome, Outcome]
         const answer = OVER_TLS.includes(name) ? cutAlike(oracle, ours) : oracle.answer
         // What a framework has answered for itself, nobody behind it has seen.
-        assert.deepEqual(ours, { answer, seen: oracle.seen[0]?.head.url === seen[0]?.head.url ? seen : oracle.seen }, name)
+        const isHere = !seesAsOracle && oracle.seen[0]?.head.url === seen[0]?.head.url
+        assert.deepEqual(ours, { answer, seen: isHere ? seen : oracle.seen }, name)
         cases++
       }
     } finally {
