@@ -267,7 +267,7 @@ test('contexts that die with connections in and before their handshake leave no 
   const count = (): number => readdirSync('/proc/self/fd').length
   const round = async (): Promise<void> => {
     const sockets = await Promise.all([1, 2, 3].map(() => connect(t, port, 'one.example.test')))
-    const dying = sockets.map((socket) => once(socket.on('error', () => {}), 'close'))
+    const dying = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)))
     sockets[0]?.write('GET /die HTTP/1.1\r\nHost: one.example.test\r\n\r\n')
     // These come while it dies, or while the next one starts: they may fail, and may not stay.
     const late = [1, 2, 3].map(async () => {

@@ -33,7 +33,9 @@ async function alike(t: TestContext, talk: (port: number) => Promise<unknown>, e
   for (const [index, { name, seesAsOracle }] of pairs().entries()) {
     if (Object.hasOwn(except, name)) continue
     const [[answer, own], ours] = outcomes.slice(2 * index) as [Outcome, Outcome]
-    assert.deepEqual(ours, [answer, seesAsOracle ? own : seen], name)
+    // Two real sockets of TLS: which of their events comes first is a matter of time.
+    if (seesAsOracle) assert.deepEqual([ours[0], [...ours[1]].sort()], [answer, [...own].sort()], name)
+    else assert.deepEqual(ours, [answer, seen], name)
     cases++
   }
   return first

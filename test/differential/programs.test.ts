@@ -28,8 +28,11 @@ test('any handler answers any request with the same bytes, and sees the same, as
         const [oracle, ours] = outcomes.slice(2 * index) as [Outcome, Outcome]
         const answer = OVER_TLS.includes(name) ? cutAlike(oracle, ours) : oracle.answer
         // What a framework has answered for itself, nobody behind it has seen.
-        const isHere = !seesAsOracle && oracle.seen[0]?.head.url === seen[0]?.head.url
-        assert.deepEqual(ours, { answer, seen: isHere ? seen : oracle.seen }, name)
+        if (seesAsOracle) {
+          assert.deepEqual({ ...ours, seen: unordered(ours.seen) }, { answer, seen: unordered(oracle.seen) }, name)
+        } else {
+          assert.deepEqual(ours, { answer, seen: oracle.seen[0]?.head.url === seen[0]?.head.url ? seen : oracle.seen }, name)
+        }
         cases++
       }
     } finally {
@@ -37,6 +40,14 @@ test('any handler answers any request with the same bytes, and sees the same, as
     }
   }), { ...seed, numRuns: RUNS, includeErrorInReport: true, interruptAfterTimeLimit: 2000 * RUNS, markInterruptAsFailure: true })
 })
+
+/** Behind real sockets of TLS, which of an application's events comes first is a matter of time. */
+function unordered(seen: Outcome['seen']): unknown[] {
+  return seen.map((record) => {
+    const { req, res } = record as { req?: readonly string[]; res?: readonly string[] }
+    return { ...record, req: req?.toSorted(), res: res?.toSorted() }
+  })
+}
 
 /** By TLS, how much of an answer arrives before its connection is reset is a matter of time. */
 function cutAlike(oracle: Outcome, ours: Outcome): string {
