@@ -139,7 +139,8 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** Its contexts were at work on connections of their own. */
   noteUse(now: number, hasServed: boolean): void {
     this.#usedAt = now
-    if (hasServed) this.#failures.forget()
+    // As with a lease: only the one that started last proves that starts are good again.
+    if (hasServed && this.#latest?.hasServed === true) this.#failures.forget()
   }
 
   /** Takes a slot. Only for who was admitted. */

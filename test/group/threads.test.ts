@@ -251,6 +251,16 @@ test('further contexts that cannot start are tried again after the back-off, and
   assert.equal(house.groups.stats().list[0]?.failures, 0)
 })
 
+test('what an older context serves on connections of its own does not end the back-off of one that cannot start', async () => {
+  const house = new House()
+  const first = await begun(house, SITE)
+  house.last.failStart()
+  await settle()
+  first.scoreboard.write(Cell.handedServed, 5)
+  await house.clock.pass(500)
+  assert.deepEqual([house.groups.stats().list[0]?.failures, house.contexts.length], [1, 2])
+})
+
 test('a thread that cannot be made leaves the group with those that it has', async () => {
   const house = new House()
   const target = targetOf('a.test', { threads: 3 })
