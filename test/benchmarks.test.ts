@@ -1,5 +1,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 
@@ -34,7 +36,11 @@ async function load<T>(name: string): Promise<T> {
 const { compare } = await load<{ compare: (settings: object) => Table }>('measure.mjs')
 const { goals, judge } = await load<{ goals: readonly Goal[]; judge: (goal: Goal, result: unknown) => { found?: number; kept?: boolean } }>('goals.mjs')
 const { cases } = await load<{ cases: Readonly<Record<string, Case>> }>('cases.mjs')
-const { loadCase } = await load<{ loadCase: (settings: object) => Case }>('cases/load.mjs')
+const { loadCase, checkHosts, checkLane } = await load<{
+  loadCase: (settings: object) => Case
+  checkHosts: (server: object, contender: object) => Promise<void>
+  checkLane: (server: object, contender: object) => Promise<void>
+}>('cases/load.mjs')
 const { showResult } = await load<{ showResult: (result: object) => string }>('report.mjs')
 
 const columns = [{ key: 'cpu', title: 'CPU', digits: 1, ratio: true }]
@@ -78,4 +84,23 @@ test('a server that answers wrongly is not measured', async () => {
     loads: [{ title: '', connections: 1, path: '/', check: ({ text }: { text: string }) => text === 'Something else' }],
   })
   await assert.rejects(wrong.run({ rounds: 1, seconds: 1, warmup: 1, progress: () => {} }), /bare answers wrongly/)
+})
+
+test('a contender that does not tell hosts apart is not measured as one that does', async (t) => {
+  const server = createServer((_, response) => response.end('Hello, World!')).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const address = server.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  const asked = { name: 'mixed', url: `http://127.0.0.1:${address.port}` }
+  await checkHosts(asked, {})
+  await assert.rejects(checkHosts(asked, { hosts: true }), /mixed answers other\.example\.test wrongly/)
+})
+
+test('a contender whose connections took the other lane is not measured', async () => {
+  const took = (handoff: number, relay: object): object => ({ name: 'lane', lanes: () => Promise.resolve({ handoff, relay }) })
+  await checkLane(took(300, { head: 1 }), { lane: 'handoff' })
+  await assert.rejects(checkLane(took(300, { head: 40 }), { lane: 'handoff' }), /300 connections were handed over/)
+  await assert.rejects(checkLane(took(0, { context: 300 }), { lane: 'handoff' }), /0 connections were handed over/)
+  await assert.rejects(checkLane(took(300, {}), { lane: 'relay' }), /300 connections were handed over/)
 })
