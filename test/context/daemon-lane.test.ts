@@ -72,6 +72,26 @@ test('connections cross into a daemon, and end with their context and nowhere be
   await until(() => descriptorsOf(daemon) <= there)
 })
 
+for (const [where, label] of [['a thread', 'in-thread.test'], ['the main thread', '']] as const) {
+  test(`a connection is served on ${where} of a daemon, request after request, and its client notices nothing`, { skip }, async (t) => {
+    const daemon = openDaemon(t)
+    const context = startIn(t, daemon, `
+      import { isMainThread } from 'node:worker_threads'
+      export default (req, res) => res.end(JSON.stringify([req.url, isMainThread, req.socket.remotePort]))`, { label })
+    await context.ready
+    const connection = await connected(t)
+    const { localPort } = connection.client
+    const seen = watch(connection.client)
+    const first = Buffer.from('GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n')
+    await until(() => context.handOver({ socket: connection.socket, first, hosts: ['a.test'] }))
+    await until(() => seen.text.endsWith(JSON.stringify(['/first', label === '', localPort])))
+    connection.client.write('GET /second HTTP/1.1\r\nHost: a.test\r\n\r\n')
+    await until(() => seen.text.endsWith(JSON.stringify(['/second', label === '', localPort])))
+    assert.equal(seen.over, false)
+    await until(() => context.scoreboard.read('handedServed') === 2)
+  })
+}
+
 test('a connection that is given to a context as it ends does not stay open in its daemon', { skip }, async (t) => {
   const daemon = openDaemon(t)
   const [dying, living] = [startIn(t, daemon, HELLO), startIn(t, daemon, HELLO)]
