@@ -142,6 +142,8 @@ test('at its limit of descriptors a daemon loses a connection, tells, and takes 
   await context.ready
   const [first, second, third] = await Promise.all([connected(t), connected(t), connected(t)])
   await until(() => context.handOver(offer(first)))
+  // It loads what serves them with the first one, which takes descriptors.
+  await until(() => context.scoreboard.read('handedOpened') === 1)
   const limit = (files: string): void => {
     assert.equal(spawnSync('prlimit', ['--pid', String(daemon.pid), `--nofile=${files}`]).status, 0)
   }
