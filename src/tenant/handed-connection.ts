@@ -78,6 +78,7 @@ export class HandedConnection implements Watched {
   #inFlight = 0
   /** The application's, which waits for those. */
   #server: http.Server | undefined
+  readonly #isSecure: boolean
   #isTunnel = false
   #isClosed = false
   #lookedAt: number
@@ -90,6 +91,8 @@ export class HandedConnection implements Watched {
   #sending: SendPace | undefined
   /** Bytes received when a sweep found it without a request. */
   #idleAt = -1
+  /** Bytes sent when the last answer was out. */
+  #answeredTo = 0
   #bytesIn = 0
   #bytesOut = 0
   /** Bytes that were received before the socket was ours. */
@@ -97,6 +100,7 @@ export class HandedConnection implements Watched {
 
   constructor(socket: HandedSocket, before: number, hosts: readonly string[], handing: Handing) {
     this.socket = socket
+    this.#isSecure = (socket as { readonly encrypted?: boolean }).encrypted === true
     this.#before = before
     this.#hosts = hosts
     this.#handing = handing
@@ -149,6 +153,7 @@ export class HandedConnection implements Watched {
     const isCounted = res === this.#counted
     this.#counted = undefined
     this.#handing.onEnd(isCounted)
+    if (this.#isShort(res as Response)) this.#breakPromise(res)
     if (this.#handing.ending && this.#inFlight === 0 && this.queued === 0) this.socket.destroySoon()
   }
 
@@ -182,6 +187,25 @@ export class HandedConnection implements Watched {
     this.#uncount()
     for (let at = 0; at < inFlight; at++) this.#handing.onEnd(at === 0 && this.#counted !== undefined)
     this.#handing.onClose()
+  }
+
+  /**
+   * Fewer bytes went out than Content-Length promised: node:http would let the client wait, and take the next answer for
+   * the rest. More cannot be told from 1xx heads. TLS counts other bytes.
+   */
+  #isShort({ _contentLength: promised, _header: head, _hasBody: hasBody, chunkedEncoding }: Response): boolean {
+    const bytesOut = this.socket.bytesWritten
+    const bytes = bytesOut - this.#answeredTo
+    this.#answeredTo = bytesOut
+    if (typeof promised !== 'number' || head === null || !hasBody || chunkedEncoding || this.#isSecure) return false
+    return bytes < head.length + promised
+  }
+
+  #breakPromise(res: http.ServerResponse): void {
+    const { label } = this.#handing
+    const message = `The application of '${label}' sent fewer bytes than its Content-Length says`
+    this.report(new TenantryError('ERR_PROTOCOL', message, { label }), 'truncated', res.req)
+    this.socket.destroy()
   }
 
   #count(server: http.Server | undefined): void {

@@ -12,6 +12,7 @@ export interface ResponseInternals extends http.ServerResponse {
   _header: string | null
   _headerSent: boolean
   _hasBody: boolean
+  _contentLength?: number | null
   _last: boolean
   _closed: boolean
   _trailer: string

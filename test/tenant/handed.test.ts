@@ -324,3 +324,36 @@ test('a client that ends its half is gone, as behind node:http, and so is one th
   rude.socket.resetAndDestroy()
   await eventually('it is over', () => context.scoreboard.read('inFlight') === 0)
 })
+
+test('an answer that is shorter than its Content-Length says is cut, and others are left alone', { skip }, async (t) => {
+  const { port } = await handSource(t, `
+    const ways = {
+      '/short': (res) => res.writeHead(200, { 'content-length': 10 }).end('short'),
+      '/pieces': (res) => { res.writeHead(200, { 'content-length': 10 }); res.write('12345'); setTimeout(() => res.end('67890'), 20) },
+      '/hints': (res) => { res.writeProcessing(); res.writeEarlyHints({ link: '</a>; rel=preload' }); res.end('after hints') },
+      '/utf8': (res) => res.writeHead(200, { 'content-length': 3, 'x-name': '\u00e9' }).end('\u20ac'),
+      '/none': (res) => res.writeHead(204).end(),
+      '/empty': (res) => res.end(),
+      '/unmodified': (res) => res.writeHead(304, { 'content-length': 10 }).end(),
+      '/chunked': (res) => { res.write('a'); res.end('b') },
+      '/plain': (res) => { res.removeHeader('content-length'); res.end('until close') },
+    }
+    export default (req, res) => ways[req.url](res)`)
+  const errors = record(t, 'tenantry:request:error')
+  const short = await connect(t, port)
+  short.socket.write(ask('/short') + ask('/utf8'))
+  assert.match(await short.closed, /Content-Length: 10\r\n[^]*\r\n\r\nshort$/i)
+  await eventually('the front hears of it', () => errors.length === 1)
+  assert.deepEqual(errors.map(({ code, truncated }) => [code, truncated]), [['ERR_PROTOCOL', true]])
+  const client = await connect(t, port)
+  for (const path of ['/pieces', '/hints', '/utf8', '/none', '/empty', '/unmodified', '/chunked', '/pieces', '/utf8']) {
+    const answers = client.text().split(/HTTP\/1\.1 (?!1)/).length
+    client.socket.write(ask(path))
+    await eventually(`${path} is answered`, () => client.text().split(/HTTP\/1\.1 (?!1)/).length === answers + 1 || client.socket.destroyed)
+    await sleep(40)
+    assert.equal(client.socket.readyState, 'open', path)
+  }
+  client.socket.write(ask('/pieces').replace('GET', 'HEAD') + get('/utf8'))
+  assert.match(await client.closed, /\r\n\r\n\u00e2\u0082\u00ac$/)
+  assert.equal(errors.length, 1)
+})
