@@ -76,6 +76,7 @@ export class Arrival implements Watched, Waiting {
       if (opening instanceof Promise) opening.then((late) => this.#acquire(late)).catch(this.#refuse)
       else this.#acquire(opening)
     } catch (error) {
+      if (!this.#isRead) this.#host.onSpoken(this)
       this.#refuse(error)
     }
   }

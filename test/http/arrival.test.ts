@@ -1,0 +1,63 @@
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
+import { TenantryError } from '../../src/errors.ts'
+import { Arrival } from '../../src/http/arrival.ts'
+import { takeEarlyRefusal } from '../../src/http/early-refusal.ts'
+import type { AddressInfo } from 'node:net'
+import type { TestContext } from 'node:test'
+import type { ArrivalHost } from '../../src/http/arrival.ts'
+import type { ReadOpening } from '../../src/http/opening.ts'
+
+/** One connection that has arrived, and what is heard of it. */
+async function arrive(t: TestContext, read: ReadOpening): Promise<{ client: net.Socket; server: net.Socket; heard: string[] }> {
+  const listening = net.createServer().listen(0, '127.0.0.1')
+  t.after(() => listening.close())
+  await once(listening, 'listening')
+  const client = net.connect((listening.address() as AddressInfo).port, '127.0.0.1')
+  t.after(() => client.destroy())
+  const [server] = (await once(listening, 'connection')) as [net.Socket]
+  t.after(() => server.destroy())
+  const heard: string[] = []
+  const host: ArrivalHost = {
+    read,
+    acquire: () => { throw new Error('nobody is asked for a slot') },
+    onSpoken: () => heard.push('spoken'),
+    onHandedOver: () => heard.push('handed over'),
+    onStay(_socket, reason) {
+      heard.push(reason)
+      server.emit('stayed')
+    },
+  }
+  new Arrival(server, host, Infinity)
+  return { client, server, heard }
+}
+
+test('a connection that is refused at its first bytes waits for nothing any more, whether the refusal comes at once or later', async (t) => {
+  const refusal = new TenantryError('ERR_HOST_NOT_ALLOWED', 'no')
+  for (const read of [() => { throw refusal }, () => Promise.reject(refusal)]) {
+    const { client, server, heard } = await arrive(t, read)
+    client.write('hello')
+    await once(server, 'stayed')
+    assert.deepEqual(heard, ['spoken', 'refused'])
+    assert.equal(takeEarlyRefusal(server), refusal)
+    assert.equal(String(server.read()), 'hello')
+  }
+})
+
+test('bytes that are not enough are kept until they are, and put back as they came', async (t) => {
+  const seen: string[] = []
+  const { client, server, heard } = await arrive(t, (_socket, bytes) => {
+    seen.push(String(bytes))
+    return bytes.length < 6 ? 'partial' : 'hello'
+  })
+  for (const part of ['ab', 'cd', 'ef']) {
+    client.write(part)
+    const before = seen.length
+    while (seen.length === before) await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.deepEqual(seen, ['ab', 'abcd', 'abcdef'])
+  assert.deepEqual(heard, ['spoken', 'hello'])
+  assert.equal(String(server.read()), 'abcdef')
+})
