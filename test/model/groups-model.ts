@@ -3,6 +3,7 @@ import { subscribe } from '../../src/events.ts'
 import { SLOW_START } from '../../src/group/headcount.ts'
 import type { GroupTarget, Lease } from '../../src/group/lease.ts'
 import type { FakeContext } from '../group/fake-context.ts'
+import type { FakeSpare } from '../group/fake-spare.ts'
 import { House, targetOf } from '../group/house.ts'
 
 const CAPS = { maxGroups: 4, maxContexts: 5, maxGroupsPerPattern: 2, maxStarts: 40, maxStarting: 2 }
@@ -35,7 +36,7 @@ export class Model {
   /** What the process holds; over 1000 is too much. */
   resident = 0
   readonly house = new House({
-    ...CAPS, queueTimeout: 8000, drainTimeout: 4000, random: () => 0.5, maxMemory: 1000, residentMemory: () => this.resident,
+    ...CAPS, spares: 2, queueTimeout: 8000, drainTimeout: 4000, random: () => 0.5, maxMemory: 1000, residentMemory: () => this.resident,
   })
   /** Stops listening. */
   readonly stop: () => void
@@ -118,6 +119,11 @@ export class Model {
     return alive[index % Math.max(1, alive.length)]
   }
 
+  spare(index: number): FakeSpare | undefined {
+    const { spareThreads } = this.house
+    return spareThreads[index % Math.max(1, spareThreads.length)]
+  }
+
   /** Everybody who holds a slot gives it back. */
   releaseAll(): void {
     while (this.#asked.some(({ lease }) => lease !== undefined)) this.release(0, false)
@@ -128,7 +134,8 @@ export class Model {
     const { alive } = house
     assert.deepEqual(this.#faults, [])
     const zombies = house.contexts.filter(({ state }) => state === 'zombie').length
-    assert.ok(alive.length + zombies <= CAPS.maxContexts, `${alive.length} contexts alive and ${zombies} zombies`)
+    const spares = house.spareThreads.length
+    assert.ok(alive.length + zombies + spares <= CAPS.maxContexts, `${alive.length} contexts alive, ${zombies} zombies and ${spares} spares`)
     // Slow ones are let go of at the supervisor's next look.
     const young = alive.filter(({ state, bornAt }) => state === 'starting' && house.clock.now() - bornAt < SLOW_START)
     assert.ok(young.length <= CAPS.maxStarting)
@@ -199,6 +206,8 @@ export class Model {
 
   #target(host: number): GroupTarget {
     const pattern = host >= HOSTS / 2 ? { pattern: WILD } : {}
-    return targetOf(`h${host}`, { ...pattern, ...LIMITS, threads: threadsOf(`:h${host}`), revision: String(this.#revision(host)) })
+    // Every third cannot have a spare's thread.
+    const env: Record<string, string> = host % 3 === 2 ? { NODE_PATH: '/lib' } : {}
+    return targetOf(`h${host}`, { ...pattern, ...LIMITS, env, threads: threadsOf(`:h${host}`), revision: String(this.#revision(host)) })
   }
 }

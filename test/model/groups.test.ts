@@ -50,6 +50,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: number.map((index): Step => (model) => model.leave(index)) },
   { weight: 2, arbitrary: host.map((index): Step => (model) => void model.house.groups.evict(`h${index}`)) },
   { weight: 3, arbitrary: host.map((index): Step => (model) => model.reload(index)) },
+  { weight: 4, arbitrary: number.map((index): Step => (model) => model.spare(index)?.boot()) },
+  { weight: 1, arbitrary: number.map((index): Step => (model) => model.spare(index)?.exit()) },
+  { weight: 1, arbitrary: number.map((index): Step => (model) => {
+    const spare = model.spare(index)
+    if (spare !== undefined) spare.lingers = true
+  }) },
   { weight: 8, arbitrary: fc.nat(6000).map((time): Step => (model) => model.house.clock.pass(time)) },
 )
 
@@ -78,6 +84,7 @@ test('whatever happens in whatever order, the caps hold, every request is answer
       for (const context of house.alive) if (context.lingers && context.terminations.length > 0) context.exit()
       await house.clock.pass(10_000)
       for (const context of house.alive) context.exit()
+      for (const spare of house.spareThreads) spare.exit()
       await ended
       model.releaseAll()
       await settle()
