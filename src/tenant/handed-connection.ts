@@ -80,6 +80,8 @@ export class HandedConnection implements Watched {
   #server: http.Server | undefined
   readonly #isSecure: boolean
   #isTunnel = false
+  /** Closes with an answer of ours, or without one. */
+  #isGivenUp = false
   #isClosed = false
   #lookedAt: number
   /** The answer whose turn it is, as the last sweep found it, and since when the application could have begun it. */
@@ -138,9 +140,9 @@ export class HandedConnection implements Watched {
     this.socket.on('error', ignoreError)
   }
 
-  /** A body is announced; `length` is undefined where it is chunked. */
-  awaitBody(req: http.IncomingMessage, res: http.ServerResponse, length: number | undefined): void {
-    const { limits: { bodyLimit }, label, sweep } = this.#handing
+  /** A body is announced; `length` is undefined where it is chunked. That of a refused request has no limit but its pace. */
+  awaitBody(req: http.IncomingMessage, res: http.ServerResponse, length: number | undefined, bodyLimit: number): void {
+    const { label, sweep } = this.#handing
     this.#body = new HandedBody(req, res, length, bodyLimit, sweep.clock.now(), () => {
       this.#giveUp(bodyTooLarge(bodyLimit, label), res)
     })
@@ -295,6 +297,8 @@ export class HandedConnection implements Watched {
 
   /** Ends a request that the application has: with our answer where that can still be one, and the connection with it. */
   #giveUp(error: TenantryError, res: http.ServerResponse, heard = connectionReset()): void {
+    if (this.#isGivenUp) return
+    this.#isGivenUp = true
     const { socket } = this
     const canAnswer = socket._httpMessage === res && !socket._httpMessage._headerSent && socket.writable
     this.report(error, canAnswer ? 'failed' : 'truncated', res.req)
@@ -317,7 +321,6 @@ export class HandedConnection implements Watched {
     if (socket._httpMessage) destroyResponse(socket._httpMessage)
     else socket.destroy()
   }
-
 }
 
 const { detachSocket: detach } = nodeHttp.ServerResponse.prototype

@@ -194,7 +194,7 @@ export class HandedServer implements Handing {
     const { hasBody, length } = this.#head.read(req.rawHeaders)
     connection.heads?.asked(req, res)
     const error = this.#objectionTo(connection, req, length)
-    if (hasBody) connection.awaitBody(req, res, length)
+    if (hasBody) connection.awaitBody(req, res, length, error === undefined ? this.limits.bodyLimit : 0)
     if (error !== undefined) return this.#refuse(connection, req, res, error)
     if (this.#host.ending) res.shouldKeepAlive = false
     if (this.#hasSlot()) this.#serve(connection, req, res, expectsContinue)

@@ -94,12 +94,14 @@ test('a body that is announced or sent beyond bodyLimit is 413, and the applicat
       req.on('error', () => {})
       req.on('end', () => res.end(String(most)))
     }`, { requests: { bodyLimit: 10 } })
+  const [refusals, errors] = [record(t, 'tenantry:admission:refuse'), record(t, 'tenantry:request:error')]
   assert.match(await exchange(t, port, post('/', 'x'.repeat(11))), /^HTTP\/1\.1 413 /)
   const chunked = (...pieces: string[]): string => 'POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n' +
     pieces.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`).join('')
   assert.match(await exchange(t, port, chunked('12345678', '123')), /^HTTP\/1\.1 413 /)
   assert.equal(bodyOf(await exchange(t, port, `${chunked('1234567890')}0\r\n\r\n`)), '10')
   assert.equal(bodyOf(await exchange(t, port, post('/', 'x'.repeat(10)))), '10')
+  await eventually('each is told once', () => refusals.length === 1 && errors.length === 1)
 })
 
 test('an application that does not begin its answer within handlerTimeout is 504, and hears that its client is gone', { skip }, async (t) => {
