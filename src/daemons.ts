@@ -19,14 +19,14 @@ export interface Houses {
 }
 
 /** Wires this process's groups with threads, and those of each process group with daemons. */
-export function openHouses(options: ResolvedOptions): Houses {
+export function openHouses(options: ResolvedOptions, onMisdirected: (peer: string) => void): Houses {
   const clock = systemClock
   const { tenantNice, processGroups, startupTimeout, deadlockTimeout, terminateTimeout } = options
   const daemons = new Map<string, ProcessGroup>()
   // One ceiling for the whole server: each daemon's groups make room when all processes together pass it.
   const residentMemory = (): number =>
     [...daemons.values()].reduce((sum, { resident }) => sum + resident, process.memoryUsage.rss())
-  const shared = { ...options, clock, residentMemory, pace: paceOf(options) }
+  const shared = { ...options, clock, residentMemory, onMisdirected, pace: paceOf(options) }
   const spare = (processGroup: string): SpareSettings => ({ clock, processGroup, startupTimeout, terminateTimeout })
   const own = new Groups({
     ...shared,

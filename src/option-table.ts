@@ -95,7 +95,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     standard: 'none',
     reason: 'whoever may name a host may ask',
   }),
-  lane: spec('choice', v.picklist(['auto', 'relay', 'handoff']), 'relay', {
+  lane: spec('choice', v.picklist(['auto', 'relay', 'handoff']), 'auto', {
     doc: 'How requests come to contexts from a server that runtime.listen() or the command has opened; see docs/lanes.md.',
     accepts: 'auto, relay or handoff',
     reason: 'a connection that was handed over costs the front nothing; where one cannot be, the relay serves it',

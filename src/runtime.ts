@@ -174,7 +174,7 @@ class TenantRuntime implements Runtime {
     const logger = openLogger(options.logger)
     this.#stopLog = logger === undefined ? () => {} : startLog(logger)
     this.#resolver = openResolver(this.#directory, options)
-    this.#houses = openHouses(options)
+    this.#houses = openHouses(options, (peer) => this.#lanes.keep(peer))
     this.#groups = this.#houses.groups
     const sweep = new Sweep(systemClock)
     this.#heads = new HeadDeadlines(

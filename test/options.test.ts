@@ -37,7 +37,7 @@ test('defaults are filled in, and the result is frozen', () => {
       allowedHosts: undefined,
       serverName: 'localhost',
       labelPort: 'accepting',
-      lane: 'relay',
+      lane: 'auto',
       trustProxy: false,
       requestVariables: undefined,
       dispatch: undefined,

@@ -24,6 +24,8 @@ export interface GroupsOptions extends AdmissionLimits {
   readonly onHandedOver?: () => void
   /** So many requests were served since the last look on connections that were handed over. */
   readonly onHandedUse?: (requests: number) => void
+  /** A client, whose address this is, asked for another context's host on a connection that was handed over. */
+  readonly onMisdirected?: (peer: string) => void
   readonly clock: Clock
   /** 0 to 1, for jitter; default Math.random. */
   readonly random?: () => number

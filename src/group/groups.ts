@@ -70,6 +70,7 @@ export class Groups {
       onBorn: (context) => {
         this.#count.born(context, clock.now())
         // It admits the requests on connections that it was handed, by the group's rules.
+        context.onMisdirected = options.onMisdirected
         context.onRefusal = (code) => {
           if (code === 'ERR_QUEUE_FULL' || code === 'ERR_QUEUE_TIMEOUT') this.#countRefusal(code)
         }
@@ -122,6 +123,8 @@ export class Groups {
       case 'refuse':
         throw this.#refuse(decision, target)
       case 'evict':
+        // What contexts did on connections of their own counts before one of them goes.
+        this.handed.look(now)
         if (!this.#eviction.makeRoom(decision.victim, target)) throw this.#refuse(decision.otherwise, target)
         return this.#begin(target, group, now, who)
       case 'create':

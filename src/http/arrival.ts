@@ -16,6 +16,8 @@ export interface ArrivalHost {
   acquire(target: GroupTarget, who: Waiting): Lease | Promise<Lease>
   /** It waits for its first bytes no more. */
   onSpoken(arrival: Arrival): void
+  /** It has left, or has its lane. */
+  onOver(arrival: Arrival): void
   onHandedOver(lease: Lease): void
   /** The connection stays here: it is paused, and its bytes can be read again. */
   onStay(socket: net.Socket, reason: RelayReason): void
@@ -42,17 +44,21 @@ export class Arrival implements Watched, Waiting {
     this.deadline = deadline
     socket.on('error', this.#onError)
     socket.on('close', this.#leave)
-    // A client that closes its side before it was heard has left: node:http ends such a connection as well.
-    socket.on('end', this.#leave)
+    socket.on('end', this.#onEnd)
     socket.on('data', this.#onData)
+  }
+
+  /** Nothing was asked yet. */
+  get isSilent(): boolean {
+    return !this.#isRead
   }
 
   /** Has sent nothing for too long. */
   due(): void {
-    this.#leave()
+    this.close()
   }
 
-  /** The server closes, and nothing was asked yet. */
+  /** Breaks it off. */
   close(): void {
     this.#leave()
   }
@@ -99,11 +105,12 @@ export class Arrival implements Watched, Waiting {
       lease.release(false)
       return
     }
-    // Paused, the stream itself may hold more.
+    // Paused, the stream itself may hold more; read() tells listeners of what it gives, too.
+    socket.off('data', this.#onData)
     const rest = socket.read() as Buffer | null
     if (rest !== null) this.#kept.push(rest)
     if (lease.handOver({ socket, first: this.#bytes(), hosts, certificate })) {
-      this.#isOver = true
+      this.#end()
       this.#host.onHandedOver(lease)
     } else {
       lease.release(false)
@@ -119,10 +126,10 @@ export class Arrival implements Watched, Waiting {
 
   #stay(reason: RelayReason): void {
     const socket = this.#socket
-    this.#isOver = true
+    this.#end()
     socket.off('error', this.#onError)
     socket.off('close', this.#leave)
-    socket.off('end', this.#leave)
+    socket.off('end', this.#onEnd)
     socket.off('data', this.#onData)
     // Flowing, it would give the bytes to nobody.
     socket.pause()
@@ -130,12 +137,22 @@ export class Arrival implements Watched, Waiting {
     this.#host.onStay(socket, reason)
   }
 
+  /** A client that ends its half before it was heard has left, as node:http says as well; but not for an upgrade. */
+  readonly #onEnd = (): void => {
+    const isUpgrade = this.#isRead && /\r\nupgrade:/i.test(this.#bytes().toString('latin1'))
+    if (!isUpgrade) this.#leave()
+  }
+
   readonly #leave = (): void => {
     if (this.#isOver) return
-    this.#isOver = true
-    if (!this.#isRead) this.#host.onSpoken(this)
+    this.#end()
     this.#socket.destroy()
     this.#cancel?.(new TenantryError('ERR_CLIENT_GONE', 'The client left before its application group was ready'))
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#host.onOver(this)
   }
 
   /** Its close follows. */

@@ -25,8 +25,8 @@ export class LaneServer implements ArrivalHost {
   readonly #isSecure: boolean
   readonly #ordinary: readonly ((socket: net.Socket) => void)[]
   readonly #asMade: readonly unknown[]
-  /** Connections whose first bytes have not come yet. */
-  readonly #silent = new Set<Arrival>()
+  /** Connections that have no lane yet: node:http does not know them. */
+  readonly #arrivals = new Set<Arrival>()
   /** Open in this process. */
   #open = 0
   /** Handed over and open: at most so many. */
@@ -45,8 +45,13 @@ export class LaneServer implements ArrivalHost {
     server.on('connection', (socket) => this.#accept(socket))
     const closeIdle = server.closeIdleConnections.bind(server)
     server.closeIdleConnections = () => {
-      for (const arrival of this.#silent) arrival.close()
+      for (const arrival of this.#arrivals) if (arrival.isSilent) arrival.close()
       closeIdle()
+    }
+    const closeAll = server.closeAllConnections.bind(server)
+    server.closeAllConnections = () => {
+      for (const arrival of this.#arrivals) arrival.close()
+      closeAll()
     }
   }
 
@@ -55,7 +60,11 @@ export class LaneServer implements ArrivalHost {
   }
 
   onSpoken(arrival: Arrival): void {
-    this.#silent.delete(arrival)
+    this.#lanes.settings.sweep.delete(arrival)
+  }
+
+  onOver(arrival: Arrival): void {
+    this.#arrivals.delete(arrival)
     this.#lanes.settings.sweep.delete(arrival)
   }
 
@@ -89,7 +98,7 @@ export class LaneServer implements ArrivalHost {
     }
     const { headerTimeout, sweep } = this.#lanes.settings
     const arrival = new Arrival(socket, this, sweep.clock.now() + headerTimeout)
-    this.#silent.add(arrival)
+    this.#arrivals.add(arrival)
     if (headerTimeout > 0) sweep.add(arrival)
   }
 

@@ -176,7 +176,7 @@ test('a client that leaves in the middle of its upload or download leaves nothin
 })
 
 test('requests that come in one packet are answered in their order', async (t) => {
-  const { port } = await openHouse(t, { 'a.test': BODIES, 'b.test': BODIES })
+  const { port } = await openHouse(t, { 'a.test': BODIES, 'b.test': BODIES }, { lane: 'relay' })
   const heads = ['a', 'b', 'a', 'b'].map((name, index) =>
     `POST /echo HTTP/1.1\r\nHost: ${name}.test\r\nContent-Length: 7\r\n${index === 3 ? 'Connection: close\r\n' : ''}\r\nbody ${name}${index}`)
   const text = await exchange(t, port, heads.join(''))

@@ -26,6 +26,7 @@ test('a context that has used its CPU time is replaced between requests, without
 
 test('a context that spins past its CPU time is ended, its client hears 502, and a neighbour is served', async (t) => {
   const { port, log } = await openHouse(t, { 'a.test': BUSY, 'b.test': COUNTING }, {
+    lane: 'relay',
     // Caught below the quarter above it is drained first, and a drain of the house's half second would be over first.
     cpuTimeLimit: '1s', deadlockTimeout: 0, drainTimeout: '10s',
   })

@@ -23,7 +23,11 @@ export default (req, res) => {
   res.end(JSON.stringify({ pid: process.pid }))
 }`
 
-const POOL = { processGroup: 'pool', processGroups: { pool: {} } } as const
+const POOL = {
+  // On the hand-off, a connection breaks off with its daemon.
+  lane: 'relay',
+  processGroup: 'pool', processGroups: { pool: {} },
+} as const
 
 function daemonOf(runtime: Runtime): { pid: number; inFlight: number } {
   const process = runtime.stats().processGroups[0]?.processes[0]

@@ -155,7 +155,7 @@ test('the command runs process groups of its configuration file, and SIGHUP relo
     'c.test': { 'index.mjs': 'export default () => {}', 'tenant.json': '{"processGroup":"nowhere"}' },
   })
   const config = path.join(folder, '..', `${path.basename(folder)}.json`)
-  await writeFile(config, JSON.stringify({ tenants: folder, processGroup: 'shops', processGroups: { shops: { processes: 2, maxRequests: 1000 } } }))
+  await writeFile(config, JSON.stringify({ tenants: folder, lane: 'relay', processGroup: 'shops', processGroups: { shops: { processes: 2, maxRequests: 1000 } } }))
   t.after(() => rm(config))
   const command = await serve(t, [config])
   const a = await askJson(command.port, 'a.test')

@@ -17,7 +17,7 @@ function tenants(...hosts: string[]): Record<string, string> {
 }
 
 test('when there is no room, the idle group that is worth least goes, and its next request starts anew', async (t) => {
-  const { port, runtime } = await openHouse(t, tenants('a.test', 'b.test', 'c.test'), { maxContexts: 3, maxGroups: 2, maxGroupsPerPattern: 2 })
+  const { port, runtime } = await openHouse(t, tenants('a.test', 'b.test', 'c.test'), { lane: 'relay', maxContexts: 3, maxGroups: 2, maxGroupsPerPattern: 2 })
   for (let round = 0; round < 5; round++) await askJson(port, 'a.test')
   await askJson(port, 'b.test')
   await askJson(port, 'c.test')
@@ -62,6 +62,7 @@ test('contexts never exceed maxContexts, whatever comes at once', async (t) => {
 
 test('one-off visitors under a wildcard do not evict the named tenants', async (t) => {
   const { port, runtime } = await openHouse(t, { '*.sites.test': COUNTING, 'a.test': COUNTING, 'b.test': COUNTING }, {
+    lane: 'relay',
     maxContexts: 7, maxGroups: 4, maxGroupsPerPattern: 3, maxStarts: 1000,
   })
   for (let round = 1; round <= 4; round++) for (const host of ['a.test', 'b.test']) await askJson(port, host)

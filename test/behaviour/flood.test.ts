@@ -85,7 +85,7 @@ test('20,000 hosts under a wildcard stay within its caps while the named tenants
   const named = ['one.test', 'two.test', 'three.test']
   const folder = await tenantFolder(t, { ...Object.fromEntries(named.map((host) => [host, COUNTING])), '*.sites.test': COUNTING })
   const { port, log } = await serve(t, [
-    folder, '--max-contexts', '10', '--max-groups', '8', '--max-groups-per-pattern', '4', '--max-starts', '100',
+    folder, '--lane', 'relay', '--max-contexts', '10', '--max-groups', '8', '--max-groups-per-pattern', '4', '--max-starts', '100',
   ])
   for (const host of named) await askJson(port, host)
   let done = false

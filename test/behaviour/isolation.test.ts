@@ -39,7 +39,7 @@ test('each host has globals, prototypes, environment and modules of its own', as
 })
 
 test('one keep-alive connection that hops between hosts always meets the host that it names', async (t) => {
-  const { port } = await openHouse(t, { 'a.test': FILES, 'b.test': FILES })
+  const { port } = await openHouse(t, { 'a.test': FILES, 'b.test': FILES }, { lane: 'relay' })
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
   t.after(() => agent.destroy())
   for (let round = 1; round <= 20; round++) {
@@ -58,7 +58,7 @@ test('requests for different hosts that share a connection and a moment do not d
       setTimeout(() => res.end('from ${name}' + req.url), req.url === '/slow' ? 150 : 0)
     }
   `
-  const { port } = await openHouse(t, { 'a.test': slow('a'), 'b.test': slow('b') })
+  const { port } = await openHouse(t, { 'a.test': slow('a'), 'b.test': slow('b') }, { lane: 'relay' })
   await Promise.all([ask(port, 'a.test'), ask(port, 'b.test')])
   const text = await exchange(t, port, [
     'GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n',
@@ -80,7 +80,7 @@ test('a wildcard folder serves every host below it, each in a context of its own
 })
 
 test('a context that crashes or exits takes no other host with it, and is there again for the next request', async (t) => {
-  const { port, log } = await openHouse(t, { 'a.test': FILES, 'b.test': FILES })
+  const { port, log } = await openHouse(t, { 'a.test': FILES, 'b.test': FILES }, { lane: 'relay' })
   for (const end of ['/crash', '/exit']) {
     await askJson(port, 'a.test')
     const before = await askJson(port, 'b.test')

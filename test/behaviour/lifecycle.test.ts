@@ -28,7 +28,7 @@ test('nothing starts before the first request, and a runtime that was never used
 })
 
 test('stats() is a copy that counts groups, contexts, requests and refusals', async (t) => {
-  const { port, runtime } = await openHouse(t, { 'a.test': SLOW, 'b.test': COUNTING }, { maxInFlight: 1, maxQueue: 0, spares: 0 })
+  const { port, runtime } = await openHouse(t, { 'a.test': SLOW, 'b.test': COUNTING }, { lane: 'relay', maxInFlight: 1, maxQueue: 0, spares: 0 })
   await ask(port, 'b.test')
   await ask(port, 'b.test')
   const wire = await Wire.open(t, port)
@@ -38,7 +38,8 @@ test('stats() is a copy that counts groups, contexts, requests and refusals', as
   const stats = runtime.stats()
   const { list, ...counts } = stats
   assert.deepEqual(counts, {
-    state: 'serving', draining: false, pending: 0, inFlight: 1, queued: 0, births: 2, warmed: 0, spares: 0, fromSpares: 0, zombies: 0, zombieContexts: [], evictions: {}, ends: {},
+    state: 'serving', lanes: { handoff: 0, relay: { option: 4 }, obstacle: "lane is 'relay'" },
+    draining: false, pending: 0, inFlight: 1, queued: 0, births: 2, warmed: 0, spares: 0, fromSpares: 0, zombies: 0, zombieContexts: [], evictions: {}, ends: {},
     ready: true, reasons: [], processGroups: [],
     groups: { starting: 0, serving: 2, failed: 0, draining: 0, closed: 0 },
     contexts: { starting: 0, serving: 2, draining: 0, exited: 0, zombie: 0 },

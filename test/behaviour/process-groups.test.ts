@@ -69,7 +69,7 @@ test('a name that no process group has is the generic 500, and the log has the r
 })
 
 test('what is in flight when a daemon is killed is 502, what waits is served by the next one', async (t) => {
-  const { port, runtime } = await openHouse(t, { 'a.test': APP, 'killer.test': KILLER }, POOL)
+  const { port, runtime } = await openHouse(t, { 'a.test': APP, 'killer.test': KILLER }, { ...POOL, lane: 'relay' })
   const { pid } = await askJson(port, 'a.test')
   const hangs = ask(port, 'a.test', '/hang', { method: 'POST', body: 'x' })
   await until(() => processes(runtime)[0]?.inFlight === 1)
@@ -81,7 +81,7 @@ test('what is in flight when a daemon is killed is 502, what waits is served by 
 })
 
 test('a bodyless idempotent request of which nothing was answered is run again, once', async (t) => {
-  const { port, runtime } = await openHouse(t, { 'a.test': APP, 'killer.test': KILLER }, POOL)
+  const { port, runtime } = await openHouse(t, { 'a.test': APP, 'killer.test': KILLER }, { ...POOL, lane: 'relay' })
   const { pid } = await askJson(port, 'a.test')
   const slow = ask(port, 'a.test', '/slow')
   await until(() => processes(runtime)[0]?.inFlight === 1)
@@ -124,7 +124,7 @@ test('a daemon that nobody asks for ends, and the next request starts another', 
 
 test('a daemon over its memory limit is replaced', async (t) => {
   const hog = 'const kept = []; export default (req, res) => { if (req.url === "/more") kept.push(Buffer.alloc(2e7, 1)); res.end(String(process.pid)) }'
-  const { port } = await openHouse(t, { 'a.test': hog }, { processGroup: 'pool', processGroups: { pool: { memoryLimit: '160mb' } } })
+  const { port } = await openHouse(t, { 'a.test': hog }, { lane: 'relay', processGroup: 'pool', processGroups: { pool: { memoryLimit: '160mb' } } })
   const { text: first } = await ask(port, 'a.test')
   let last = first
   const end = performance.now() + 15_000
@@ -133,7 +133,7 @@ test('a daemon over its memory limit is replaced', async (t) => {
 })
 
 test('several daemons share the requests: the one with the least to do gets the next', async (t) => {
-  const { port } = await openHouse(t, { 'a.test': APP }, { processGroup: 'pool', processGroups: { pool: { processes: 2, startAhead: true } } })
+  const { port } = await openHouse(t, { 'a.test': APP }, { lane: 'relay', processGroup: 'pool', processGroups: { pool: { processes: 2, startAhead: true } } })
   const one = await askJson(port, 'a.test')
   assert.equal((await askJson(port, 'a.test'))['pid'], one['pid'], 'on ties the one used last')
   const slow = ask(port, 'a.test', '/slow')

@@ -132,7 +132,7 @@ test('HTTP/2: a stream for which its connection takes nothing is reset, and the 
 })
 
 test('complete answers that are not read are cut, and so are refusals', async (t) => {
-  const { port, runtime, server, log } = await openHouse(t, { 'a.test': APP }, SHORT)
+  const { port, runtime, server, log } = await openHouse(t, { 'a.test': APP }, { ...SHORT, lane: 'relay' })
   await ask(port, 'a.test')
   // Each is complete as soon as it comes to the front; what the system takes for a socket comes first: some megabytes.
   const cut = (): boolean => log.some(({ msg }) => /^An answer of 'a\.test\S*' was cut: .* sendTimeout is 500 ms$/.test(msg))

@@ -36,7 +36,7 @@ test('SIGTERM stops accepting, lets slow requests finish, and exits 0', async (t
 })
 
 test('a connection that is kept alive is told 503 and closed while the server drains', async (t) => {
-  const { port, kill, ended, log } = await serve(t, [await tenantFolder(t, { 'a.test': SLOW })])
+  const { port, kill, ended, log } = await serve(t, [await tenantFolder(t, { 'a.test': SLOW }), '--lane', 'relay'])
   await ask(port, 'a.test')
   const wire = await Wire.open(t, port)
   wire.send('GET /late HTTP/1.1\r\nHost: a.test\r\n\r\n')

@@ -20,7 +20,7 @@ export default (req, res) => {
 
 for (const where of ['heap', 'buffers']) {
   test(`over memoryLimit (${where}) the next context is there at once, and what is in flight finishes in the old one`, async (t) => {
-    const { port, runtime, log } = await openHouse(t, { 'a.test': GROWING }, { memoryLimit: '64mb', drainTimeout: 10_000 })
+    const { port, runtime, log } = await openHouse(t, { 'a.test': GROWING }, { lane: 'relay', memoryLimit: '64mb', drainTimeout: 10_000 })
     await ask(port, 'a.test')
     const wire = await Wire.open(t, port)
     wire.send('GET /hold HTTP/1.1\r\nHost: a.test\r\n\r\n')
@@ -73,7 +73,7 @@ test('a context that breaks the protocol takes no further request, though its th
       res.end()
       setImmediate(() => setImmediate(() => { const end = Date.now() + 1000; while (Date.now() < end) {} }))
     }
-  ` })
+  ` }, { lane: 'relay' })
   await ask(port, 'a.test')
   assert.equal((await ask(port, 'a.test', '/bad')).status, 502)
   assert.equal((await askJson(port, 'a.test'))['requests'], 1)
@@ -109,7 +109,7 @@ test('answers that nobody reads hold no more of the front than bufferLimit allow
   const { port, runtime, log } = await openHouse(t, { 'a.test': `
     const body = Buffer.alloc(${size}, 'x')
     export default (req, res) => res.end(body)
-  `, 'b.test': COUNTING }, { bufferLimit: '512kb' })
+  `, 'b.test': COUNTING }, { lane: 'relay', bufferLimit: '512kb' })
   await ask(port, 'a.test')
   const wires = await Promise.all(Array.from({ length: 12 }, () => Wire.open(t, port)))
   for (const wire of wires) wire.socket.pause()

@@ -79,7 +79,7 @@ for (const [tier, options] of [
   })
 
   test(`${tier}: one context exits, the other goes on, and its place is filled`, async (t) => {
-    const { port, runtime } = await openPair(t, options)
+    const { port, runtime } = await openPair(t, { ...options, lane: 'relay' })
     const [before] = [groupOf(runtime)?.contexts.map(({ id }) => id) ?? []]
     const exit = await ask(port, 'a.test', '/exit')
     assert.equal(exit.status, 502)

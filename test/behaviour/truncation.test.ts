@@ -182,7 +182,8 @@ test('HTTP/2: a broken answer is a reset of its stream, and the session goes on'
 
 for (const [name, report] of Object.entries(CLIENTS)) {
   test(`a client knows that its answer broke off: ${name}`, async (t) => {
-    const house = await openHouse(t, { 'a.test': APP, '127.0.0.1': APP }, OPTIONS)
+    // Whoever asks again at once may meet the context that is just ending, where the front does not see it break off.
+    const house = await openHouse(t, { 'a.test': APP, '127.0.0.1': APP }, { ...OPTIONS, lane: 'relay' })
     await ask(house.port, 'a.test')
     // Whoever cannot speak HTTP/1.0 cannot get an answer that only a close ends.
     const framings = name === 'curl' ? FRAMINGS : (['chunked', 'length'] as const)

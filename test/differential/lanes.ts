@@ -1,4 +1,5 @@
 import { after, before } from 'node:test'
+import assert from 'node:assert/strict'
 import { pathToFileURL } from 'node:url'
 import { openDescriptors } from '../../src/context/descriptors.ts'
 import { createRuntime } from '../../src/runtime.ts'
@@ -39,18 +40,25 @@ const HANDED_TLS = 'a context that speaks TLS'
 /** The application in `entry` behind each embedding and in each tier; each copy keeps what it remembers to itself. */
 export async function openPairs(t: Scope, entry: string, embeddings = EMBEDDINGS): Promise<readonly Pair[]> {
   const plain = EMBEDDINGS['node:http'] as Embedding
+  const own = EMBEDDINGS['runtime.listen()'] as Embedding
+  // Elsewhere, everything takes the relay.
+  const handed: Readonly<Record<string, Partial<RuntimeOptions>>> = openDescriptors() === undefined ? {} : { 'a thread': {}, ...DAEMONS }
   return await Promise.all([
-    ...Object.entries(embeddings).map(async ([name, embed]) => await openPair(t, entry, name, embed, {})),
+    ...Object.entries(embeddings).map(async ([name, embed]) => await openPair(t, entry, name, embed, { lane: 'relay' })),
     openPair(t, entry, HANDED_TLS, EMBEDDINGS['runtime.listen(), TLS'] as Embedding, { lane: 'auto', tenants: { '*.test': { entry, tls: TLS } } }),
     ...Object.entries(DAEMONS).map(async ([name, options]) => await openPair(t, entry, name, plain, options)),
+    ...Object.entries(handed).map(async ([name, options]) =>
+      await openPair(t, entry, `${name}, handed over`, own, { ...options, lane: 'handoff' })),
   ])
 }
 
 async function openPair(t: Scope, entry: string, name: string, embed: Embedding, options: Partial<RuntimeOptions>): Promise<Pair> {
+  const runtime = openRuntime(t, entry, options)
+  if (options.lane === 'handoff') t.after(() => assert.ok(runtime.stats().lanes.handoff > 0, `${name}: nothing was handed over`))
   return {
     name,
     oracle: { name: `${name}, bare`, port: await embed(t, await importFresh(entry)) },
-    ours: { name, port: await embed(t, openRuntime(t, entry, options)) },
+    ours: { name, port: await embed(t, runtime) },
     seesAsOracle: name === HANDED_TLS && openDescriptors() !== undefined,
   }
 }

@@ -24,6 +24,7 @@ async function arrive(t: TestContext, read: ReadOpening): Promise<{ client: net.
     read,
     acquire: () => { throw new Error('nobody is asked for a slot') },
     onSpoken: () => heard.push('spoken'),
+    onOver: () => {},
     onHandedOver: () => heard.push('handed over'),
     onStay(_socket, reason) {
       heard.push(reason)
