@@ -1,4 +1,5 @@
 import { asTenantryError, TenantryError } from '../errors.ts'
+import { publish } from '../events.ts'
 import { refuseFirstRequest } from './early-refusal.ts'
 import type net from 'node:net'
 import type { GroupTarget, Lease } from '../group/lease.ts'
@@ -53,8 +54,12 @@ export class Arrival implements Watched, Waiting {
     return !this.#isRead
   }
 
-  /** Has sent nothing for too long. */
+  /** Has sent nothing for too long, or only a part of what it began. */
   due(): void {
+    if (this.#size > 0) {
+      const message = 'The first message of a connection took longer than headerTimeout'
+      publish('tenantry:admission:refuse', { host: '', code: 'ERR_READ_TIMEOUT', message })
+    }
     this.close()
   }
 
