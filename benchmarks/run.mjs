@@ -3,7 +3,7 @@
  * npm run bench -- relay        one or more of them
  * npm run bench -- goals        those of which goals.mjs asks something, but those two
  * npm run bench -- churn        20,000 contexts made and evicted: a quarter of an hour
- * npm run bench -- descriptors  100,000 connections handed over to contexts that die: ten minutes
+ * npm run bench -- descriptors  100,000 connections handed over to contexts that die: twenty minutes
  *
  *   --rounds 5 --seconds 3 --warmup 1    how long, where a case loads a server
  *   --connections N                      instead of the case's own
