@@ -112,8 +112,8 @@ export class Arrival implements Watched, Waiting {
     }
     // Paused, the stream itself may hold more; read() tells listeners of what it gives, too.
     socket.off('data', this.#onData)
-    const rest = socket.read() as Buffer | null
-    if (rest !== null) this.#kept.push(rest)
+    // Node 26 gives what came piece by piece.
+    for (let rest = socket.read() as Buffer | null; rest !== null; rest = socket.read() as Buffer | null) this.#kept.push(rest)
     if (lease.handOver({ socket, first: this.#bytes(), hosts, certificate })) {
       this.#end()
       this.#host.onHandedOver(lease)

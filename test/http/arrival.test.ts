@@ -35,6 +35,13 @@ async function arrive(t: TestContext, read: ReadOpening): Promise<{ client: net.
   return { client, server, heard }
 }
 
+/** What can be read of it without waiting; Node 26 gives it piece by piece. */
+function rest(socket: net.Socket): string {
+  let text = ''
+  for (let part = socket.read() as Buffer | null; part !== null; part = socket.read() as Buffer | null) text += part.toString()
+  return text
+}
+
 test('a connection that is refused at its first bytes waits for nothing any more, whether the refusal comes at once or later', async (t) => {
   const refusal = new TenantryError('ERR_HOST_NOT_ALLOWED', 'no')
   for (const read of [() => { throw refusal }, () => Promise.reject(refusal)]) {
@@ -43,7 +50,7 @@ test('a connection that is refused at its first bytes waits for nothing any more
     await once(server, 'stayed')
     assert.deepEqual(heard, ['spoken', 'refused'])
     assert.equal(takeEarlyRefusal(server), refusal)
-    assert.equal(String(server.read()), 'hello')
+    assert.equal(rest(server), 'hello')
   }
 })
 
@@ -60,5 +67,5 @@ test('bytes that are not enough are kept until they are, and put back as they ca
   }
   assert.deepEqual(seen, ['ab', 'abcd', 'abcdef'])
   assert.deepEqual(heard, ['spoken', 'hello'])
-  assert.equal(String(server.read()), 'abcdef')
+  assert.equal(rest(server), 'abcdef')
 })
