@@ -69,7 +69,7 @@ export async function startContender(contender: Contender, stage: Stage, signal:
   const ended = new Promise<never>((_, reject) => {
     child.once('error', (error) => reject(failure(`${contender.name} cannot be started: ${error.message}`)))
     // 'close' and not 'exit': by then everything that it said has come.
-    child.once('close', (code, killed) => reject(failure(`${contender.name} ended with ${killed ?? code}: ${said.reason()}`)))
+    child.once('close', (code, killed) => reject(failure(`${contender.name} ended with ${killed ?? code}: ${said.reason(code)}`)))
     const onAbort = (): void => reject(signal.reason as Error)
     signal.addEventListener('abort', onAbort)
     child.once('close', () => signal.removeEventListener('abort', onAbort))
@@ -158,9 +158,12 @@ class Said {
     }
   }
 
-  reason(): string {
+  reason(code: number | null): string {
     const lines = this.#text.split('\n').map((line) => line.trim()).filter(Boolean)
-    return lines.find((line) => /^(\w*Error|Uncaught)\b/.test(line)) ?? lines.at(-1)?.slice(0, 300) ?? 'it said nothing'
+    const error = lines.find((line) => /^(\w*Error|Uncaught)\b/.test(line))
+    // Node's own code where nothing is left that could end a wait, and at most a line that points into our code.
+    if (code === 13) return error ?? 'it exports nothing that can serve, and has not called listen()'
+    return error ?? lines.at(-1)?.slice(0, 300) ?? 'it said nothing'
   }
 }
 

@@ -25,15 +25,22 @@ export function findSubject(target: string, cwd: string): Subject {
   const directory = stat.isDirectory() ? named : path.dirname(named)
   // Where it runs is what is measured.
   const { mounts, entry: own, applicationGroup: _group, processGroup: _process, ...settings } = readJson(path.join(directory, 'tenant.json')) ?? {}
-  const entry = stat.isDirectory() ? entryOf(directory, own, mounts) : named
+  const entry = stat.isDirectory() ? entryOf(directory, target, own, mounts) : named
   return { entry, directory, tenant: { ...settings, entry } }
 }
 
-function entryOf(directory: string, own: unknown, mounts: unknown): string {
+function entryOf(directory: string, target: string, own: unknown, mounts: unknown): string {
   if (mounts !== undefined) {
     throw new TenantryError('ERR_CONFIG', 'tenant.json has mounts: name the entry of one of them, since one application is measured')
   }
-  if (typeof own !== 'string') return findEntry(directory)
+  if (typeof own !== 'string') {
+    try {
+      return findEntry(directory)
+    } catch (cause) {
+      const { message } = cause as Error
+      throw new TenantryError('ERR_CONFIG', `${showValue(target)} is no module and no tenant's folder: ${message}`, { cause })
+    }
+  }
   const entry = path.resolve(directory, own)
   if (isFile(entry)) return entry
   throw new TenantryError('ERR_CONFIG', `tenant.json names ${showValue(own)}, which does not exist`)

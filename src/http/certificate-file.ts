@@ -83,5 +83,6 @@ function onlyFile<T extends { isFile(): boolean }>(found: T): T {
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown'
   const { code, reason } = cause as Error & { readonly code?: string; readonly reason?: string }
+  if (reason === 'no start line') return 'one of them is no PEM'
   return reason ?? (code?.startsWith('E') === true && !code.startsWith('ERR_') ? code : cause.message)
 }

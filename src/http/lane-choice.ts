@@ -8,7 +8,7 @@ export type LaneOption = 'auto' | 'relay' | 'handoff'
 /** Why a connection stays in the front, and its requests take the relay: as stats and `explain` say it. */
 export const RELAY_REASONS = {
   option: "lane is 'relay'",
-  descriptors: 'this machine or this Node cannot hand a connection over',
+  descriptors: 'handing a connection over takes 64-bit Linux, and koffi (an optional dependency) or Node 26',
   hooks: 'the dispatch and access hooks are asked for each request',
   events: 'somebody listens to the events of each request',
   hello: 'the first bytes are not one complete, ordinary ClientHello that names a server',

@@ -88,7 +88,7 @@ test('answers that differ from those of node:http are refused before anything is
 
 const FAILURES: readonly (readonly [string, string, RegExp])[] = [
   ['throws while it loads', 'throw new TypeError("no database")', /^tenantry: bare ended with 1: TypeError: no database\n$/],
-  ['exports nothing and ends', 'export const nothing = 0', /^tenantry: bare ended with \d+: .*\n$/],
+  ['exports nothing and ends', 'export const nothing = 0', /^tenantry: bare ended with \d+: it exports nothing that can serve, and has not called listen\(\)\n$/],
   ['answers with 500', 'export default (q, r) => { r.statusCode = 500; r.end("broken") }', /^tenantry: GET \/ is answered with 500 by node:http itself: "broken"\n$/],
   [
     'ends under load',
@@ -110,9 +110,10 @@ for (const [what, text, message] of FAILURES) {
 }
 
 test('what is wrong on the command line or in tenant.json is one line, and exit code 2', async (t) => {
-  const files = { 'app.mjs': HELLO, 'bad/server.mjs': HELLO, 'bad/tenant.json': '{"kinds":"node"}', 'two/tenant.json': '{"mounts":{"/":"a"}}' }
+  const files = { 'app.mjs': HELLO, 'none/read.me': '', 'bad/server.mjs': HELLO, 'bad/tenant.json': '{"kinds":"node"}', 'two/tenant.json': '{"mounts":{"/":"a"}}' }
   const wrong: readonly (readonly [readonly string[], RegExp])[] = [
     [['gone.mjs'], /'gone\.mjs' does not exist/],
+    [['none'], /'none' is no module and no tenant's folder: no entry: /],
     [['bad'], /'kinds'.*did you mean kind/],
     [['two'], /mounts/],
     [['app.mjs', '--connections', '0'], /--connections is '0'; write a whole number from 1 to 10000/],
