@@ -5,6 +5,8 @@ const user = process.env.DAEMON_USER ?? (process.getuid?.() === 0 ? 'nobody' : u
 
 const runtime = createRuntime({
   tenants: `${import.meta.dirname}/tenants`,
+  // On this lane, what is safe to repeat is run again when its daemon dies under it.
+  lane: 'relay',
   // A tenant names its process group in its tenant.json; without one it is this process.
   processGroups: { shops: { user, umask: '027', memoryLimit: '512mb' } },
 })

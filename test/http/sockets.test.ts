@@ -43,7 +43,7 @@ server.on('upgrade', (req, socket, head) => {
   socket.write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: raw\\r\\n\\r\\n')
   if (req.url === '/half') {
     // The client has ended its half; ours goes on for a while.
-    let text = ''
+    let text = String(head)
     socket.on('data', (part) => { text += part })
     socket.on('end', () => setTimeout(() => socket.end('after your end: ' + text), 30))
   } else if (req.url === '/first') {
