@@ -4,6 +4,7 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { openDescriptors } from '../src/context/descriptors.ts'
 import { explainRequest } from '../src/explain.ts'
+import { RELAY_REASONS } from '../src/http/lane-choice.ts'
 import { resolveOptions } from '../src/options.ts'
 import { askJson, Wire } from './behaviour/client.ts'
 import { COUNTING, openHouse, tenantFolder } from './behaviour/house.ts'
@@ -127,4 +128,25 @@ test('explain and the server agree on every request: they ask the same functions
     assert.deepEqual([body.code ?? null, body.group ?? null], [refusal?.code ?? null, applicationGroup?.name ?? null])
   }), { numRuns: 120 })
   assert.equal((await askJson(port, 'a.test'))['group'], `a.test:${port}`)
+})
+
+test('the lane of a connection that begins with the request is explained, and why it is not the other one', async (t) => {
+  const tenants = await tenantFolder(t, { 'a.test': COUNTING })
+  const lanes: unknown[] = []
+  for (const [options, rawHeaders] of [
+    [{}, []],
+    [{ lane: 'relay' }, []],
+    [{}, ['X-Forwarded-For', '192.0.2.7']],
+    [{ trustProxy: '192.0.2.0/24' }, []],
+    [{ applicationGroup: () => 'x' }, []],
+    [{ access: () => true }, []],
+  ] as const) {
+    lanes.push((await explain({ tenants, ...options }, 'http://a.test/', [...rawHeaders])).lane)
+  }
+  const relay = (reason: keyof typeof RELAY_REASONS): unknown => ({ name: 'relay', why: RELAY_REASONS[reason] })
+  const can = openDescriptors() !== undefined
+  const or = (lane: unknown): unknown => (can ? lane : relay('descriptors'))
+  assert.deepEqual(lanes, [
+    or({ name: 'handoff', why: null }), relay('option'), or(relay('proxy')), or(relay('proxy')), or(relay('label')), or(relay('hooks')),
+  ])
 })
