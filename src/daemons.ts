@@ -2,6 +2,7 @@ import { systemClock } from './clock.ts'
 import { Daemon } from './context/daemon.ts'
 import { Door } from './context/door.ts'
 import { LiveContext } from './context/live-context.ts'
+import { ownResident } from './context/process-usage.ts'
 import { Spare } from './context/spare.ts'
 import type { SpareSettings } from './context/spare.ts'
 import { startSpare, startThread } from './context/thread.ts'
@@ -25,7 +26,7 @@ export function openHouses(options: ResolvedOptions, onMisdirected: (peer: strin
   const daemons = new Map<string, ProcessGroup>()
   // One ceiling for the whole server: each daemon's groups make room when all processes together pass it.
   const residentMemory = (): number =>
-    [...daemons.values()].reduce((sum, { resident }) => sum + resident, process.memoryUsage.rss())
+    [...daemons.values()].reduce((sum, { resident }) => sum + resident, ownResident())
   const shared = { ...options, clock, residentMemory, onMisdirected, pace: paceOf(options) }
   const spare = (processGroup: string): SpareSettings => ({ clock, processGroup, startupTimeout, terminateTimeout })
   const own = new Groups({

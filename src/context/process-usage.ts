@@ -9,6 +9,21 @@ export interface ProcessUsage {
 /** A tick of /proc/PID/stat: 100 in a second on every Linux. Milliseconds. */
 const TICK = 10
 
+let resident = 0
+
+/**
+ * Bytes of this process that are resident. At its limit of descriptors, where Node cannot look and throws, as they were
+ * when last looked at: a timer would end the process by it, and with it all tenants.
+ */
+export function ownResident(): number {
+  try {
+    resident = process.memoryUsage.rss()
+  } catch {
+    // EMFILE or ENFILE.
+  }
+  return resident
+}
+
 /** By Linux's own count, which no tenant can forge; undefined where the system does not say it. */
 export function usageOf(pid: number): ProcessUsage | undefined {
   try {

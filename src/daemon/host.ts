@@ -1,8 +1,10 @@
 import { Thread } from '../context/thread.ts'
 import { recordOf } from '../wire/error-record.ts'
 import { BEAT_INTERVAL, Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
+import { Cell } from '../wire/scoreboard.ts'
 import type { Scoreboard } from '../wire/scoreboard.ts'
 import { closeOwn } from '../context/handover.ts'
+import { ownResident } from '../context/process-usage.ts'
 import { Lane } from './lane.ts'
 import { runHere } from './main-context.ts'
 import type { Socket } from 'node:net'
@@ -85,9 +87,12 @@ export class DaemonHost {
 
   #take([number, context, first, hosts, certificate]: Take): void {
     const fd = this.#lane.take(number)
-    if (fd !== undefined && this.#contexts.get(context)?.handover.post(fd, first, hosts, certificate) === true) return
+    const running = this.#contexts.get(context)
+    if (fd !== undefined && running?.handover.post(fd, first, hosts, certificate) === true) return
     // Its context is gone, or takes none: its client sees the connection end, as that of a process that died.
     if (fd !== undefined) closeOwn(fd)
+    // Nobody will open it: without this it would count as open, and its context as at work, for ever.
+    running?.scoreboard.add(Cell.handedLost, 1)
     this.#countTaken(context)
   }
 
@@ -117,7 +122,7 @@ export class DaemonHost {
   #beat(): void {
     const boards = [...this.#contexts].map(([id, context]): Board => [id, context.cpuTime(), context.scoreboard.cells()])
     const { user, system } = process.cpuUsage()
-    this.#link.post([Control.BEAT, process.memoryUsage.rss(), (user + system) / 1000, boards])
+    this.#link.post([Control.BEAT, ownResident(), (user + system) / 1000, boards])
   }
 }
 

@@ -26,10 +26,13 @@ export class HandedSum {
     this.#options.onHandedOver?.()
   }
 
-  /** Connections that are open: counted one context after the other. */
+  /**
+   * Connections that are open: counted one context after the other. Of none more than it was given: maxConnections looks
+   * at this, and what one tenant writes on its scoreboard would close the server to all.
+   */
   count(): number {
     let sum = 0
-    for (const { members } of this.#groups()) for (const { handed } of members) sum += handed.open
+    for (const { members } of this.#groups()) for (const { handed } of members) sum += Math.min(handed.open, handed.given)
     return sum
   }
 

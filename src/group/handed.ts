@@ -56,7 +56,7 @@ export class Handed {
   }
 
   get #underWay(): number {
-    return this.#given === 0 ? 0 : Math.max(0, this.#given - this.#count('handedOpened'))
+    return this.#given === 0 ? 0 : Math.max(0, this.#given - this.#count('handedOpened') - this.#count('handedLost'))
   }
 
   /** A tenant that reaches its scoreboard may have written anything there. */

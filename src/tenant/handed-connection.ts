@@ -130,7 +130,6 @@ export class HandedConnection implements Watched {
   /** The application gets the connection itself. */
   upgrade(server: http.Server | undefined): void {
     this.#count(server)
-    this.detach()
   }
 
   /** It is no longer HTTP. */

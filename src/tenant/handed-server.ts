@@ -198,7 +198,7 @@ export class HandedServer implements Handing {
     if (error !== undefined) return this.#refuse(connection, req, res, error)
     if (this.#host.ending) res.shouldKeepAlive = false
     if (this.#hasSlot()) this.#serve(connection, req, res, expectsContinue)
-    else this.#wait(connection, req, res, expectsContinue)
+    else this.#queueUp(connection, req, () => this.#serve(connection, req, res, expectsContinue), (late) => this.#refuse(connection, req, res, late))
   }
 
   #serve(connection: HandedConnection, req: http.IncomingMessage, res: http.ServerResponse, expectsContinue: boolean): void {
@@ -222,16 +222,23 @@ export class HandedServer implements Handing {
     const error = this.#objectionTo(connection, req, undefined) ?? (application === undefined ? this.#notFound() : undefined)
     if (error !== undefined || application === undefined) {
       connection.detach()
-      if (error !== undefined) {
-        connection.report(error, 'refused', req)
-        refuseUpgrade(socket, error)
-      }
+      if (error !== undefined) this.#refuseUpgrade(connection, req, socket, error)
       return
     }
-    // Not held up by maxInFlight: a slot that it waited for would be its own for hours.
-    this.#started()
-    connection.upgrade(application.server)
-    giveUpgrade(event, req, socket, head, application)
+    connection.detach()
+    const serve = (): void => {
+      this.#started()
+      connection.upgrade(application.server)
+      giveUpgrade(event, req, socket, head, application)
+    }
+    // As on the relay: else one client could have as many of them as there may be connections.
+    if (this.#hasSlot()) serve()
+    else this.#queueUp(connection, req, serve, (late) => this.#refuseUpgrade(connection, req, socket, late))
+  }
+
+  #refuseUpgrade(connection: HandedConnection, req: http.IncomingMessage, socket: HandedSocket, error: TenantryError): void {
+    connection.report(error, 'refused', req)
+    refuseUpgrade(socket, error)
   }
 
   #started(): void {
@@ -244,23 +251,24 @@ export class HandedServer implements Handing {
     return maxInFlight === 0 || this.#host.inFlight < maxInFlight
   }
 
-  /** Until somebody's request is over, on whichever lane. */
-  #wait(connection: HandedConnection, req: http.IncomingMessage, res: http.ServerResponse, expectsContinue: boolean): void {
+  /** Until somebody's request is over, on whichever lane; `refuse` hears why it was not to be. */
+  #queueUp(connection: HandedConnection, req: http.IncomingMessage, serve: () => void, refuse: (error: TenantryError) => void): void {
     connection.queued++
+    const { socket } = req
     const error = this.#queue.add({
-      isGone: () => req.socket.destroyed,
+      isGone: () => socket.destroyed,
       onSlot: () => {
         connection.queued--
-        if (!req.socket.destroyed) this.#serve(connection, req, res, expectsContinue)
+        if (!socket.destroyed) serve()
       },
       onLate: (late) => {
         connection.queued--
-        this.#refuse(connection, req, res, late)
+        refuse(late)
       },
     })
     if (error === undefined) return
     connection.queued--
-    this.#refuse(connection, req, res, error)
+    refuse(error)
   }
 
   /** Why this request is not served; reads what the head's reader has read last. */

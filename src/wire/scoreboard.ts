@@ -22,12 +22,14 @@ export const Cell = {
   handedConnections: 10,
   /** Requests under way on them; `inFlight` counts them too. */
   handedInFlight: 11,
-  /** Requests served on them; `served` counts them too. */
+  /** Requests served on them, likewise. */
   handedServed: 12,
-  /** Connections that were handed over and that it has opened so far, or failed to. */
+  /** How many it has opened so far, or failed to. */
   handedOpened: 13,
   /** Requests on them that wait for a slot. */
   handedQueued: 14,
+  /** How many its daemon lost. */
+  handedLost: 15,
 } as const
 
 export type ScoreboardCell = keyof typeof Cell

@@ -114,6 +114,19 @@ test('handed connections count: first what they ask for, then how many there are
   assert.deepEqual([next(), next()], [two, two])
 })
 
+test('a context that says it has more connections than it was given is not believed where they are counted for all', async () => {
+  const house = new House()
+  const [one, , target] = await pair(house)
+  one.scoreboard.write(Cell.handedConnections, 1e9)
+  assert.equal(house.groups.handed.count(), 0)
+  one.canHandOver = true
+  const lease = house.groups.acquire(target) as Lease
+  const other = house.groups.acquire(target) as Lease
+  const given = lease.context === one ? lease : other
+  assert.equal(given.handOver({} as OfferedConnection), true)
+  assert.equal(house.groups.handed.count(), 1)
+})
+
 test('connections move into a context only when the others are there to share them', async () => {
   const house = new House()
   const connection = {} as OfferedConnection
@@ -125,6 +138,8 @@ test('connections move into a context only when the others are there to share th
   await settle()
   assert.equal(early.handOver(connection), true, 'no other one starts now')
   assert.equal(house.groups.stats().list[0]?.inFlight, 1, 'the connection brings a request')
+  first.scoreboard.write(Cell.handedLost, 1)
+  assert.equal(house.groups.stats().list[0]?.inFlight, 0, 'nobody will open one that was lost')
 })
 
 test('maxInFlight and maxQueue are of the group, however many contexts it has', async () => {

@@ -245,6 +245,29 @@ test('an upgrade gets the connection itself, and a request that nobody upgrades 
   await other.until('plain GET')
 })
 
+test('an upgrade takes a slot of maxInFlight, waits for one, and is refused like a request', { skip }, async (t) => {
+  const { port, context } = await handSource(t, `
+    import http from 'node:http'
+    const server = http.createServer((req, res) => res.end('plain'))
+    server.on('upgrade', (req, socket) => socket.resume().on('end', () => socket.end()).write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n'))
+    server.listen(80)`, { requests: { maxInFlight: 1, maxQueue: 1 }, pace: { queueTimeout: 60_000 } })
+  const upgrade = async (): ReturnType<typeof connect> => {
+    const client = await connect(t, port)
+    client.socket.write('GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+    return client
+  }
+  const first = await upgrade()
+  await first.until('101')
+  const second = await upgrade()
+  await eventually('it waits', () => context.scoreboard.read('handedQueued') === 1)
+  const third = await upgrade()
+  assert.match(await third.closed, /^HTTP\/1\.1 503 Service Unavailable\r\nRetry-After: 1/)
+  assert.equal(second.text(), '')
+  first.socket.destroy()
+  await second.until('101')
+  assert.equal(context.scoreboard.read('handedInFlight'), 1)
+})
+
 test('100 Continue and other expectations are the application\'s', { skip }, async (t) => {
   const { port } = await handSource(t, `
     import http from 'node:http'
