@@ -131,6 +131,8 @@ export class Arrival implements Watched, Waiting {
 
   #stay(reason: RelayReason): void {
     const socket = this.#socket
+    // Its bytes cannot be put back behind its end: an upgrade whose client said all it had to say while it waited.
+    if (socket.readableEnded) return this.#leave()
     this.#end()
     socket.off('error', this.#onError)
     socket.off('close', this.#leave)

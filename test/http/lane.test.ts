@@ -133,6 +133,22 @@ for (const how of ['end', 'reset'] as const) {
   })
 }
 
+test('an upgrade whose client ends its half while it waits is handed over all the same, or closed where it is refused', async (t) => {
+  for (const settle of ['resolve', 'reject'] as const) {
+    const house = await openLanes(t)
+    const { promise, resolve, reject } = deferred()
+    house.groups.onAcquire = () => promise
+    const raw = await sent(house, 'GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n')
+    raw.socket.end()
+    await new Promise((done) => { setTimeout(done, 20) })
+    if (settle === 'resolve') resolve(house.groups.lease())
+    else reject(new TenantryError('ERR_GROUP_LIMIT', 'full'))
+    await raw.closed
+    assert.equal(raw.text.includes('hand-of'), settle === 'resolve')
+    assert.deepEqual(house.relayed, [])
+  }
+})
+
 test('a lease that comes too late for its client is returned', async (t) => {
   const house = await openLanes(t)
   const { promise, resolve } = deferred()
