@@ -57,8 +57,8 @@ const FRAMEWORKS = ['fastify', 'koa', 'hono', '@hono/node-server', 'express', 'f
 /** What every tenant pays for: modules and bytes of source that a fresh context loads. Tighten, never loosen lightly. */
 const BOOT_BUDGET = { modules: 25, bytes: 101_000 }
 
-/** What a context loads later, where it has to: in a daemon the way to its front, else with its first handed connection, plain or TLS. */
-const LATE = ['tenant/front-link.ts', 'tenant/handed-server.ts', 'tenant/handed-tls.ts']
+/** What a context loads later, or not: the way to its front in a daemon, a spare's rehearsal, and for handed connections, plain or TLS. */
+const LATE = ['tenant/front-link.ts', 'tenant/rehearsal.ts', 'tenant/handed-server.ts', 'tenant/handed-tls.ts']
 
 /** What the first handed connection loads besides: every cold start on the hand-off lane pays for it. */
 const HANDED_BUDGET = { modules: 16, bytes: 60_500 }

@@ -5,6 +5,7 @@ import { TenantryError } from '../errors.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
 import { cpuTime } from './cpu-time.ts'
+import { openedDescriptors } from './descriptors.ts'
 import { environmentOf } from './environment.ts'
 import { Handover } from './handover.ts'
 import { LiveContext } from './live-context.ts'
@@ -115,7 +116,9 @@ export class Thread {
     readLines(this.#thread, (stream, line) => listener.onLine(stream, line))
     const { port1, port2 } = new MessageChannel()
     this.handover = new Handover(port1)
-    const task: BootRequest = { link, scoreboard: this.scoreboard.buffer, handover: port2, nice }
+    const task: BootRequest = {
+      link, scoreboard: this.scoreboard.buffer, handover: port2, spare: spec === undefined, handsOver: openedDescriptors() !== undefined, nice,
+    }
     const transferList = link instanceof MessagePort ? [link, port2] : [port2]
     // The task never ends; it rejects when the thread does, which 'exit' reports.
     this.#pool.run(task, { filename: BOOT, transferList }).catch((error: unknown) => this.#onError(error))

@@ -10,7 +10,7 @@ import type { BootRequest } from '../wire/boot-request.ts'
  * every tenant, so it imports no package and the architecture test keeps a
  * budget on it. Never returns: the thread ends with the process's own exit.
  */
-export default async function boot({ link, scoreboard, handover, nice }: BootRequest): Promise<never> {
+export default async function boot({ link, scoreboard, handover, spare, handsOver, nice }: BootRequest): Promise<never> {
   standBack(nice)
   // Tinypool's own ports would keep this thread alive for ever, and at their other end the front's process.
   const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles(): unknown[] }
@@ -19,7 +19,19 @@ export default async function boot({ link, scoreboard, handover, nice }: BootReq
   }
   harden()
   await serveFront(link, new Scoreboard(scoreboard), handover)
+  if (spare) await prepare(handsOver)
   return await new Promise<never>(() => {})
+}
+
+/** There is time: what a tenant's first request would wait for is done now. Whoever needs it later hears what failed. */
+async function prepare(handsOver: boolean): Promise<void> {
+  try {
+    const { rehearse } = await import('./rehearsal.ts')
+    await rehearse()
+    if (handsOver) await import('./handed-server.ts')
+  } catch {
+    // At the limit of descriptors no module is read.
+  }
 }
 
 /** On Linux a nice value is a thread's, and what it starts inherits it; elsewhere it would be the whole process's. */

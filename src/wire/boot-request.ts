@@ -17,6 +17,10 @@ export interface BootRequest {
   readonly scoreboard: SharedArrayBuffer
   /** Where clients' connections come in that are handed over; see handover.ts. Not listened to, it holds them. */
   readonly handover: MessagePort
+  /** It waits for a tenant. */
+  readonly spare: boolean
+  /** Its front can hand connections over. */
+  readonly handsOver: boolean
   /** How far this thread stands back for the front; 0 to 19. */
   readonly nice: number
 }
