@@ -19,19 +19,8 @@ export default async function boot({ link, scoreboard, handover, spare, handsOve
   }
   harden()
   await serveFront(link, new Scoreboard(scoreboard), handover)
-  if (spare) await prepare(handsOver)
+  if (spare) import('./rehearsal.ts').then(({ prepare }) => prepare(handsOver)).catch(() => {})
   return await new Promise<never>(() => {})
-}
-
-/** There is time: what a tenant's first request would wait for is done now. Whoever needs it later hears what failed. */
-async function prepare(handsOver: boolean): Promise<void> {
-  try {
-    const { rehearse } = await import('./rehearsal.ts')
-    await rehearse()
-    if (handsOver) await import('./handed-server.ts')
-  } catch {
-    // At the limit of descriptors no module is read.
-  }
 }
 
 /** On Linux a nice value is a thread's, and what it starts inherits it; elsewhere it would be the whole process's. */

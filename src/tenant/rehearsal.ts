@@ -18,8 +18,14 @@ const nobody: ConnectionFacts = {
   keepAliveTimeout: 5000, maxRequestsPerSocket: 0,
 }
 
+/** There is time in a spare: what a tenant's first request would wait for is done now. What fails here is heard when it is needed. */
+export async function prepare(handsOver: boolean): Promise<void> {
+  await rehearse()
+  if (handsOver) await import('./handed-server.ts')
+}
+
 /**
- * A request of our own for an application of our own, in a thread that waits for a tenant: V8 has compiled then what the
+ * A request of our own for an application of our own: V8 has compiled then what the
  * first request of a client needs, which takes it 2 ms otherwise (benchmarks/cases/cold-start).
  */
 export async function rehearse(carrier: Carrier = nowhere): Promise<void> {
