@@ -5,7 +5,10 @@ import type { GroupLimits } from './tenant.ts'
 /** Who counts the slots of a context. */
 export interface LeaseKeeper {
   readonly context: Context
-  /** False while others start that should have their share of the connections: one that moved cannot move again. */
+  /**
+   * False while others start that should have their share of the connections, since one that moved cannot move again;
+   * and while its loop stands still.
+   */
   readonly mayHaveConnections: boolean
   onRelease(served: boolean): void
   /** Instead of a release: a connection has moved into the context. */

@@ -111,7 +111,8 @@ export class Member implements LeaseKeeper {
   }
 
   get mayHaveConnections(): boolean {
-    return !this.owner.growing
+    // One that spins takes none: the relay answers who comes then, while a connection could only break off.
+    return !this.owner.growing && this.#vitals.turns
   }
 
   /** It takes requests from now on; `random` from 0 to 1 shortens its life a little. */

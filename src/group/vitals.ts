@@ -6,12 +6,20 @@ import type { ResolvedTenant } from './tenant.ts'
 /** Of maxAge, so that groups that started together are not replaced together. */
 const AGE_JITTER = 0.1
 
+/** A loop that stood still for so long is not to get a client's connection: milliseconds, four beats. */
+const STANDS_STILL = 2000
+
 /** What the supervisor remembers of a context between two looks. */
 export class Vitals {
   #since = 0
   #lifetime = 1
   #heartbeat = 0
   #silent = 0
+
+  /** Its loop turned a moment ago. */
+  get turns(): boolean {
+    return this.#silent < STANDS_STILL
+  }
 
   /** A context begins to serve; `random` from 0 to 1 shortens its life a little. */
   begin(now: number, random: number): void {

@@ -142,6 +142,31 @@ test('connections move into a context only when the others are there to share th
   assert.equal(house.groups.stats().list[0]?.inFlight, 0, 'nobody will open one that was lost')
 })
 
+test('a context whose loop stands still gets no connection, and again when it turns', async () => {
+  const house = new House()
+  const target = targetOf('a.test')
+  const context = await begun(house, target)
+  context.canHandOver = true
+  const give = (): boolean => {
+    const lease = house.groups.acquire(target) as Lease
+    if (lease.handOver({} as OfferedConnection)) return true
+    lease.release(false)
+    return false
+  }
+  const beat = async (value: number): Promise<void> => {
+    context.scoreboard.write(Cell.heartbeat, value)
+    await house.clock.pass(500)
+  }
+  await beat(1)
+  assert.equal(give(), true)
+  await house.clock.pass(1500)
+  assert.equal(give(), true, 'a busy one may be late')
+  await house.clock.pass(1000)
+  assert.equal(give(), false)
+  await beat(2)
+  assert.equal(give(), true)
+})
+
 test('maxInFlight and maxQueue are of the group, however many contexts it has', async () => {
   const house = new House()
   const [, , target] = await pair(house, { groupLimits: { maxInFlight: 2, maxQueue: 1 } })
