@@ -29,8 +29,8 @@ test('with one more the connection is cut, and everything that waited is given u
   const { port, runtime } = await openHouse(t, { 'a.test': APP })
   const wire = await Wire.open(t, port)
   wire.send(get('/hang') + get('/').repeat(3000))
-  await wire.closed
-  assert.equal(wire.text, '')
+  // Cut, or ended where the context had read all of it.
+  assert.equal(await wire.rest(), '')
   await eventually('no lease is held', () => runtime.stats().inFlight === 0 && runtime.stats().queued === 0)
   const other = await Wire.open(t, port)
   other.send(get('/'))
