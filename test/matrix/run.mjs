@@ -14,10 +14,13 @@ const folder = fileURLToPath(new URL('.', import.meta.url))
 const wanted = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).dependencies
 const known = Object.keys(wanted)
 /**
- * A third of the suite's time; CI runs these on its own Node and the rest on every line. What they attack with depends
- * least on the line: loops, memory and starts that V8 has had for long, and a tool that writes bytes slowly.
+ * Half of the suite's time; CI runs these on its own Node and the rest on every line. They depend least on the line: loops,
+ * memory and starts that V8 has had for long, clients that send slowly or much, and our own tools.
  */
-const LONG = ['hostile/tenants', 'hostile/daemon-tenants', 'hostile/slowhttptest']
+const LONG = [
+  'hostile/tenants', 'hostile/daemon-tenants', 'hostile/slowhttptest', 'hostile/clients-floods', 'hostile/clients-slow',
+  'behaviour/flood', 'cli/bench', 'run.test',
+]
 const brief = process.argv.includes('--brief')
 const args = process.argv.slice(2).filter((argument) => argument !== '--brief')
 const chosen = known.filter((name) => args.includes(name))
