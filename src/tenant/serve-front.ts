@@ -42,6 +42,7 @@ export async function serveFront(
   const hand = (message: unknown): boolean => {
     if (message === undefined) return false
     lane ??= import('./handed-server.ts').then(({ HandedServer }) => (service.handed = new HandedServer(service)))
+    // Where it cannot be loaded, at the limit of descriptors, that is uncaught: the context ends, and its front closes them.
     void lane.then((server) => server.take(message as HandoverMessage, handover as MessagePort))
     return true
   }
