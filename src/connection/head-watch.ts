@@ -125,6 +125,8 @@ export class Http1Heads extends HeadWatch {
   /** The last ones: those before, where requests are pipelined, are over first. */
   #request: http.IncomingMessage | undefined
   #response: http.ServerResponse | undefined
+  /** Since the last look. */
+  #hasServedOne = false
 
   asked(request: http.IncomingMessage, response: http.ServerResponse): void {
     this.#request = request
@@ -132,12 +134,21 @@ export class Http1Heads extends HeadWatch {
     this.deadline = 0
   }
 
+  /** An answer is out. Not kept until the next look: what outlives a collection is copied, and makes V8's young generation grow. */
+  answered(response: http.ServerResponse): void {
+    if (this.#response !== response || this.#request?.complete !== true) return
+    this.#request = this.#response = undefined
+    this.#hasServedOne = true
+  }
+
   protected isForeign(): boolean {
     return !isParsed(this.socket)
   }
 
   protected isServing(): boolean {
-    if (this.#request === undefined) return false
+    const hasServedOne = this.#hasServedOne
+    this.#hasServedOne = false
+    if (this.#request === undefined) return hasServedOne
     // An answer may be out before its request is in: the body has a deadline of its own.
     // Not writableFinished: Node 24 does not say so of an answer whose request still comes.
     const { complete } = this.#request
