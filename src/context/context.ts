@@ -83,7 +83,15 @@ export interface OfferedConnection {
   readonly hosts: readonly string[]
   /** With it the client speaks TLS, and nothing of the handshake has been done. */
   readonly certificate?: HandedCertificate | undefined
+  /**
+   * Called when the context has ended and never opened it, where the descriptor is still in this process: with the
+   * connection as it was, all that was read of it to be read again. Without it, or elsewhere, it is closed.
+   */
+  readonly onReturned?: ((socket: Socket) => void) | undefined
 }
+
+/** What of it crosses, and who has it back. */
+export type Offer = Omit<OfferedConnection, 'socket'>
 
 /** ONE context seen from the front: a worker thread now, a daemon's main thread later. */
 export interface Context {

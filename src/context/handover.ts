@@ -1,16 +1,26 @@
 import { closeSync, fstatSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { openDescriptors } from './descriptors.ts'
-import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
-import type { HandedCertificate, HandoverMessage } from '../wire/handover.ts'
-import type { OfferedConnection } from './context.ts'
+import type { HandoverMessage } from '../wire/handover.ts'
+import type { Offer, OfferedConnection } from './context.ts'
 
 /**
  * Connections that a context has not opened yet. One that spins takes none: what comes then is the relay's, which counts
  * who waits. As many as come in one burst while it starts to serve.
  */
 export const MOST_UNDER_WAY = 1024
+
+/** A connection that was posted and is not known to be opened. */
+interface UnderWay {
+  readonly fd: number
+  /** Which socket that number named then. */
+  readonly inode: bigint
+  readonly first: Uint8Array
+  readonly isSecure: boolean
+  readonly onReturned: Offer['onReturned']
+}
 
 /**
  * The main thread's end of a context's handover port, in the front and in a daemon. It knows whose each number is: its
@@ -20,8 +30,7 @@ export class Handover {
   readonly #port: MessagePort
   /** Called for each that the context has opened. */
   onTaken: (() => void) | undefined
-  /** Posted and not known to be opened: the number, and which socket it named then. */
-  readonly #underWay = new Map<number, { readonly fd: number; readonly inode: bigint }>()
+  readonly #underWay = new Map<number, UnderWay>()
   #nextId = 1
   #isDeaf = false
   #closed = false
@@ -42,24 +51,26 @@ export class Handover {
   }
 
   /** Posts a descriptor that nobody else will close. False: it is still the caller's. */
-  post(fd: number, first: Uint8Array, hosts: readonly string[], certificate?: HandedCertificate): boolean {
+  post(fd: number, { first: read, hosts, certificate, onReturned }: Offer): boolean {
     if (this.#isDeaf || this.#closed || this.#underWay.size >= MOST_UNDER_WAY) return false
     const id = this.#nextId++
-    this.#underWay.set(id, { fd, inode: inodeOf(fd) })
     // A copy of exact size: cloning a piece of Buffer's pool would show the context all of it.
-    const message: HandoverMessage = [id, fd, new Uint8Array(first), hosts]
+    const first = new Uint8Array(read)
+    this.#underWay.set(id, { fd, inode: inodeOf(fd), first, isSecure: certificate !== undefined, onReturned })
+    const message: HandoverMessage = [id, fd, first, hosts]
     if (certificate !== undefined) message.push(certificate)
     this.#port.postMessage(message)
     return true
   }
 
-  /** The same with a duplicate of the connection's own descriptor. True: the connection has left; the client sees nothing of it. */
-  give({ socket, first, hosts, certificate }: OfferedConnection): boolean {
+  /** The same with a duplicate of the connection's own descriptor. True: it has left; the client sees nothing of that. */
+  give(connection: OfferedConnection): boolean {
+    const { socket } = connection
     const own = descriptorOf(socket)
     if (own === undefined || !isAtRest(socket)) return false
     const fd = openDescriptors()?.duplicate(own)
     if (fd === undefined) return false
-    if (!this.post(fd, first, hosts, certificate)) {
+    if (!this.post(fd, connection)) {
       closeOwn(fd)
       return false
     }
@@ -69,8 +80,8 @@ export class Handover {
   }
 
   /**
-   * The context is gone, and what it had opened was closed with it: closes the rest. It may have opened one and died
-   * before it could say so; then the number is free, or names something new by now, which its inode tells.
+   * The context is gone, and what it had opened was closed with it: gives the rest back, or closes it. It may have opened
+   * one and died before it could say so; then the number is free, or names something new by now, which its inode tells.
    */
   close(): void {
     if (this.#closed) return
@@ -79,9 +90,36 @@ export class Handover {
       this.#underWay.delete(taken.message as number)
     }
     this.#port.close()
-    for (const { fd, inode } of this.#underWay.values()) if (inode === inodeOf(fd)) closeOwn(fd)
+    for (const left of this.#underWay.values()) if (left.inode === inodeOf(left.fd)) giveBack(left)
     this.#underWay.clear()
   }
+}
+
+/** Nobody has answered its client a byte, and what the client says next is still to be read. */
+function giveBack({ fd, first, isSecure, onReturned }: UnderWay): void {
+  const socket = onReturned === undefined ? undefined : openSocket(fd, first, isSecure)
+  if (socket === undefined) closeOwn(fd)
+  // Later: whoever has it back asks for another context, and this one's group has not heard yet that it is gone.
+  else setImmediate(() => onReturned?.(socket))
+}
+
+/** A descriptor's connection as if it had been accepted here. */
+function openSocket(fd: number, first: Uint8Array, isSecure: boolean): Socket | undefined {
+  let socket: Socket
+  try {
+    // As http.Server and tls.Server have theirs.
+    socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: !isSecure })
+  } catch {
+    return undefined
+  }
+  // It may break before somebody listens; its close follows.
+  socket.on('error', () => {})
+  socket.unshift(first)
+  // Who looks whether a client has said anything yet must see that it has.
+  Object.defineProperty(socket, 'bytesRead', {
+    get: () => first.byteLength + Reflect.get(Socket.prototype, 'bytesRead', socket),
+  })
+  return socket
 }
 
 /** Nothing lies in its own buffers, which would stay behind. */

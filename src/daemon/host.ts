@@ -88,7 +88,7 @@ export class DaemonHost {
   #take([number, context, first, hosts, certificate]: Take): void {
     const fd = this.#lane.take(number)
     const running = this.#contexts.get(context)
-    if (fd !== undefined && running?.handover.post(fd, first, hosts, certificate) === true) return
+    if (fd !== undefined && running?.handover.post(fd, { first, hosts, certificate }) === true) return
     // Its context is gone, or takes none: its client sees the connection end, as that of a process that died.
     if (fd !== undefined) closeOwn(fd)
     // Nobody will open it: without this it would count as open, and its context as at work, for ever.

@@ -20,6 +20,8 @@ export interface ArrivalHost {
   /** It has left, or has its lane. */
   onOver(arrival: Arrival): void
   onHandedOver(lease: Lease): void
+  /** Its context died and never opened it. Bound. */
+  readonly onReturned: (socket: net.Socket) => void
   /** The connection stays here: it is paused, and its bytes can be read again. */
   onStay(socket: net.Socket, reason: RelayReason): void
 }
@@ -114,7 +116,7 @@ export class Arrival implements Watched, Waiting {
     socket.off('data', this.#onData)
     // Node 26 gives what came piece by piece.
     for (let rest = socket.read() as Buffer | null; rest !== null; rest = socket.read() as Buffer | null) this.#kept.push(rest)
-    if (lease.handOver({ socket, first: this.#bytes(), hosts, certificate })) {
+    if (lease.handOver({ socket, first: this.#bytes(), hosts, certificate, onReturned: this.#host.onReturned })) {
       this.#end()
       this.#host.onHandedOver(lease)
     } else {

@@ -27,6 +27,8 @@ export class LaneServer implements ArrivalHost {
   readonly #asMade: readonly unknown[]
   /** Connections that have no lane yet: node:http does not know them. */
   readonly #arrivals = new Set<Arrival>()
+  /** Connections whose contexts died before they opened them. */
+  readonly #returned = new WeakSet<net.Socket>()
   /** Open in this process. */
   #open = 0
   /** Handed over and open: at most so many. */
@@ -74,6 +76,14 @@ export class LaneServer implements ArrivalHost {
     publish('tenantry:connection:handoff', { label, processGroup: context.spec.processGroup, contextId: context.id })
   }
 
+  /** It is served here, over the relay: where the next context dies as well, that answers. Never handed over again. */
+  readonly onReturned = (socket: net.Socket): void => {
+    this.#lanes.countReturned()
+    this.#returned.add(socket)
+    if (this.#server.listening) this.#server.emit('connection', socket)
+    else socket.destroy()
+  }
+
   onStay(socket: net.Socket, reason: RelayReason): void {
     this.#lanes.countRelayed(reason)
     for (const listener of this.#ordinary) listener.call(this.#server, socket)
@@ -91,7 +101,7 @@ export class LaneServer implements ArrivalHost {
       publishDrop(this.#maxConnections)
       return
     }
-    const reason = this.#lanes.obstacleTo(socket) ?? (this.#wasChanged() ? 'server' : undefined)
+    const reason = this.#returned.has(socket) ? 'context' : this.#obstacleTo(socket)
     if (reason !== undefined) {
       this.onStay(socket, reason)
       return
@@ -104,6 +114,10 @@ export class LaneServer implements ArrivalHost {
 
   readonly #onClose = (): void => {
     this.#open--
+  }
+
+  #obstacleTo(socket: net.Socket): RelayReason | undefined {
+    return this.#lanes.obstacleTo(socket) ?? (this.#wasChanged() ? 'server' : undefined)
   }
 
   /** Node's own bound knows nothing of connections that were handed over. They are counted only where it may be reached. */

@@ -78,6 +78,11 @@ export class Lanes {
     this.#handedOver++
   }
 
+  /** One that was handed over is the front's again. */
+  countReturned(): void {
+    this.#handedOver--
+  }
+
   countRelayed(reason: RelayReason): void {
     this.#relayed[reason] = (this.#relayed[reason] ?? 0) + 1
   }

@@ -60,6 +60,8 @@ export class ServerEnd {
     for (const session of this.#sessions) session.close()
     const stop = this.#clock.every(SWEEP_INTERVAL, () => this.#server.closeIdleConnections())
     await closed
+    // A connection that a context gave back is none of those that node:net waits for.
+    await Promise.all([...this.#handshakes, ...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))))
     stop()
   }
 

@@ -8,6 +8,7 @@ import { descriptorOf, Handover } from '../../src/context/handover.ts'
 import { until } from '../wire/ends.ts'
 import { connected, openCount, watch } from './sockets.ts'
 import { startSource } from './start.ts'
+import type { Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { HandoverMessage } from '../../src/wire/handover.ts'
 
@@ -89,7 +90,34 @@ test('a context that ends without having opened them leaves no descriptor open, 
   await until(() => openCount() <= before)
 })
 
-test('a number that a context opened without saying so is not closed a second time', { skip }, async (t) => {
+test('a connection that its context never opened comes back whole, once, and later than its end', { skip }, async (t) => {
+  const { worker, handover } = await taker(t, { takes: false })
+  const before = openCount()
+  const { socket, client } = await connected(t)
+  const seen = watch(client)
+  const returned: Socket[] = []
+  const { remotePort } = socket
+  assert.equal(handover.give({ socket, first: FIRST, hosts: [], onReturned: (back) => returned.push(back) }), true)
+  client.write(' more')
+  await worker.terminate()
+  handover.close()
+  assert.equal(returned.length, 0, 'whoever counts the contexts hears of the end first')
+  await until(() => returned.length === 1)
+  const back = returned[0] as Socket
+  t.after(() => back.destroy())
+  assert.equal(back.remotePort, remotePort)
+  assert.ok(back.bytesRead >= FIRST.length, 'it does not look like one that has said nothing')
+  back.end('an answer')
+  const heard = watch(back)
+  await until(() => heard.text === `${String(FIRST)} more`)
+  await until(() => seen.text === 'an answer')
+  client.end()
+  await until(() => openCount() <= before)
+  assert.equal(returned.length, 1)
+})
+
+test('a number that a context opened without saying so is neither closed a second time nor given back', { skip }, async (t) => {
+  let returned = 0
   const { worker, handover } = await taker(t, { says: false })
   const numbers: number[] = []
   for (let index = 0; index < 5; index++) {
@@ -99,7 +127,7 @@ test('a number that a context opened without saying so is not closed a second ti
     const lowest = openSync('/dev/null', 'r')
     numbers.push(lowest)
     closeSync(lowest)
-    handover.give({ socket, first: FIRST, hosts: [] })
+    handover.give({ socket, first: FIRST, hosts: [], onReturned: () => returned++ })
     await taken
   }
   assert.equal(handover.underWay, 5)
@@ -109,6 +137,8 @@ test('a number that a context opened without saying so is not closed a second ti
   assert.ok(numbers.every((fd) => others.includes(fd)), 'the test takes the same numbers')
   handover.close()
   // Where they were closed all the same, as without the comparison of inodes, this throws EBADF.
+  await new Promise(setImmediate)
+  assert.equal(returned, 0)
   for (const fd of others) assert.equal(fstatSync(fd).isCharacterDevice(), true)
   for (const fd of others) closeSync(fd)
 })
@@ -153,8 +183,8 @@ test('a context that takes none gets a bounded number of them', { skip }, async 
   const { handover } = await taker(t, { takes: false })
   const fd = openSync('/dev/null', 'r')
   // All with one number, which is closed once, with the first of them.
-  for (let index = 0; index < 1024; index++) assert.equal(handover.post(fd, FIRST, []), true)
-  assert.equal(handover.post(fd, FIRST, []), false)
+  for (let index = 0; index < 1024; index++) assert.equal(handover.post(fd, { first: FIRST, hosts: [] }), true)
+  assert.equal(handover.post(fd, { first: FIRST, hosts: [] }), false)
 })
 
 test('a context that gave up its end of the port gets no more', { skip }, async (t) => {

@@ -26,6 +26,7 @@ async function arrive(t: TestContext, read: ReadOpening): Promise<{ client: net.
     onSpoken: () => heard.push('spoken'),
     onOver: () => {},
     onHandedOver: () => heard.push('handed over'),
+    onReturned: () => {},
     onStay(_socket, reason) {
       heard.push(reason)
       server.emit('stayed')
