@@ -32,7 +32,21 @@ const NO_VALUE = /[^\t\x20-\x7e\x80-\xff]/
  */
 export function readFirstBytes(bytes: Buffer): FirstHead | undefined {
   const end = bytes.subarray(0, MAX_HEAD).indexOf(HEAD_END)
-  if (end === -1) return undefined
+  return end === -1 ? undefined : readLines(bytes, end)
+}
+
+/**
+ * The same of a head whose end has not come yet, as far as its complete lines say; undefined also while there is no Host
+ * among them. What still comes may make another request of it, or none.
+ */
+export function readBegunHead(bytes: Buffer): FirstHead | undefined {
+  if (bytes.includes(HEAD_END)) return undefined
+  const end = bytes.subarray(0, MAX_HEAD).lastIndexOf('\r\n')
+  return end === -1 ? undefined : readLines(bytes, end)
+}
+
+/** The lines of a head up to `end`, each of them ordinary. */
+function readLines(bytes: Buffer, end: number): FirstHead | undefined {
   const lines = bytes.toString('latin1', 0, end).split('\r\n', MAX_FIELDS + 2)
   if (lines.length > MAX_FIELDS + 1) return undefined
   const [, method, url] = REQUEST_LINE.exec(lines[0] as string) ?? []

@@ -3,6 +3,7 @@ import { readClientHello } from './client-hello.ts'
 import type net from 'node:net'
 import type { HandedCertificate } from '../wire/handover.ts'
 import type { KeptCertificate } from './certificates.ts'
+import type { PeerSocket } from './connections.ts'
 import type { FirstHead } from './first-bytes.ts'
 import type { Lanes } from './lane.ts'
 import type { RelayReason } from './lane-choice.ts'
@@ -37,20 +38,10 @@ export class HelloReader {
     const host = authority?.port === undefined ? authority?.host : undefined
     // A context serves node:http's own objects, and HTTP/2 has others.
     if (this.#settings.http2 && hello.protocols.includes('h2')) {
-      if (host !== undefined) void this.#warm(socket, host)
+      if (host !== undefined) void this.#lanes.warm(peerOf(socket), headFor(host))
       return 'http2'
     }
     return host === undefined ? 'hello' : this.#open(socket, host)
-  }
-
-  /** The handshake takes its time: the start of the group, if it needs one, goes on beside it. */
-  async #warm(socket: net.Socket, host: string): Promise<void> {
-    try {
-      const target = await this.#choose(socket, host, '/')
-      if (typeof target !== 'string') this.#lanes.warm(target)
-    } catch {
-      // The request will hear what is wrong.
-    }
   }
 
   async #open(socket: net.Socket, host: string): Promise<Opening> {
@@ -58,17 +49,18 @@ export class HelloReader {
     try {
       const tenant = (await this.#house.tenantOf(host))?.tenant
       if (tenant?.tls === undefined) {
-        await this.#warm(socket, host)
+        await this.#lanes.warm(peerOf(socket), headFor(host))
         return 'certificate'
       }
       const certificate = await this.#house.certificates.get(tenant.tls)
       if (certificate.cert.length + certificate.key.length > MAX_HANDED) return 'certificate'
       const url = `${tenant.mounts[0]?.path ?? ''}/`
       const withPort = `${host}:${socket.localPort}`
-      const target = await this.#choose(socket, host, url)
+      const peer = peerOf(socket)
+      const target = await this.#lanes.choose(peer, headFor(host, url))
       if (typeof target === 'string') return target
       // A label may look at the port that the client will write.
-      const other = await this.#choose(socket, withPort, url)
+      const other = await this.#lanes.choose(peer, headFor(withPort, url))
       if (typeof other === 'string' || target.key !== other.key || target.processGroup !== other.processGroup) return 'label'
       return { target, hosts: [host, withPort], certificate: this.#handed(certificate) }
     } catch {
@@ -76,12 +68,17 @@ export class HelloReader {
     }
   }
 
-  #choose({ remoteAddress, remotePort, localPort }: net.Socket, host: string, url: string): ReturnType<Lanes['choose']> {
-    const head: FirstHead = { method: 'GET', url, rawHeaders: ['Host', host], host }
-    return this.#lanes.choose({ remoteAddress, remotePort, localPort, encrypted: true }, head)
-  }
-
   #handed({ id, cert, key, ticketKeys }: KeptCertificate): HandedCertificate {
     return { id, cert, key, ticketKeys, minVersion: this.#settings.minVersion }
   }
+}
+
+/** What its requests will see of the client. */
+function peerOf({ remoteAddress, remotePort, localPort }: net.Socket): PeerSocket {
+  return { remoteAddress, remotePort, localPort, encrypted: true }
+}
+
+/** The head that a client will send, as far as its server name says. */
+function headFor(host: string, url = '/'): FirstHead {
+  return { method: 'GET', url, rawHeaders: ['Host', host], host }
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { TenantryError } from '../errors.ts'
 import { dispatchTracing, requestFinish, requestStart } from '../events.ts'
-import { readFirstBytes } from './first-bytes.ts'
+import { readBegunHead, readFirstBytes } from './first-bytes.ts'
 import { clientOf, factsOf } from './head-facts.ts'
 import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './lane-choice.ts'
 import type net from 'node:net'
@@ -100,7 +100,11 @@ export class Lanes {
   /** Where a client that speaks plainly is going. */
   readonly readHead: ReadOpening = (socket, bytes) => {
     const head = readFirstBytes(bytes)
-    if (head === undefined) return 'head'
+    if (head === undefined) {
+      const begun = readBegunHead(bytes)
+      if (begun !== undefined) void this.warm(socket, begun)
+      return 'head'
+    }
     const chosen = this.choose(socket, head)
     const open = (target: GroupTarget | RelayReason): Opening => typeof target === 'string' ? target : { target, hosts: [head.host] }
     return chosen instanceof Promise ? chosen.then(open) : open(chosen)
@@ -116,9 +120,17 @@ export class Lanes {
     return route instanceof Promise ? route.then(choice) : choice(route)
   }
 
-  /** A request for it is coming. */
-  warm(target: GroupTarget): void {
-    this.settings.groups.warm(target)
+  /**
+   * A request is coming, and takes its time: its group's start, if it needs one, goes on meanwhile. Less than what the
+   * request itself may do, and whatever is wrong, that hears it. Never rejects.
+   */
+  async warm(socket: PeerSocket, head: FirstHead): Promise<void> {
+    try {
+      const target = await this.choose(socket, head)
+      if (typeof target !== 'string') this.settings.groups.warm(target)
+    } catch {
+      // 421, 404 and the like.
+    }
   }
 
   acquire(target: GroupTarget, who: Waiting): Lease | Promise<Lease> {

@@ -142,6 +142,25 @@ test('a group with a request on such a connection is never evicted', { skip }, a
   await eventually('there is room', async () => (await ask(port, 'b.test')).status === 200)
 })
 
+for (const [what, options, starts] of [
+  ['starts while the rest of it comes', {}, true],
+  ['does not where an access hook is to be asked first', { access: () => true }, false],
+  ['does not on the relay', { lane: 'relay' }, false],
+] as const) {
+  test(`the group of a begun head ${what}, and serves the request`, { skip }, async (t) => {
+    const { port, runtime } = await openHouse(t, { 'a.test': APP, 'b.test': APP }, { spares: 0, ...options })
+    const wire = await Wire.open(t, port)
+    wire.send(get('/').slice(0, -2))
+    if (starts) await eventually('its context is there', () => runtime.stats().contexts.serving === 1)
+    // Somebody else's request is over before the rest comes.
+    await ask(port, 'b.test')
+    assert.deepEqual([runtime.stats().births, runtime.stats().warmed], starts ? [2, 1] : [1, 0])
+    wire.send('\r\n')
+    await wire.until('"requests":1')
+    assert.equal(runtime.stats().births, 2)
+  })
+}
+
 test('maxConnections counts connections that were handed over', { skip }, async (t) => {
   const refused: string[] = []
   t.after(subscribe('tenantry:admission:refuse', ({ code }) => refused.push(code)))

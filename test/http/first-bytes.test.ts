@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import http from 'node:http'
 import { Duplex } from 'node:stream'
 import fc from 'fast-check'
-import { readFirstBytes } from '../../src/http/first-bytes.ts'
+import { readBegunHead, readFirstBytes } from '../../src/http/first-bytes.ts'
 
 /** What node:http makes of the bytes: the first request that it would serve. */
 async function parse(bytes: Buffer): Promise<http.IncomingMessage | undefined> {
@@ -85,6 +85,29 @@ test('a head that is not complete is not read, wherever it breaks off', () => {
   assert.equal(readFirstBytes(whole)?.host, 'blog.example.com')
 })
 
+test('what the lines of a begun head say is what the whole one says, wherever it is cut', () => {
+  let read = 0
+  fc.assert(fc.property(bytes, fc.nat(150), (given, length) => {
+    const cut = given.subarray(0, length)
+    const [begun, whole] = [readBegunHead(cut), readFirstBytes(given)]
+    if (begun === undefined) return
+    assert.equal(readFirstBytes(cut), undefined)
+    if (whole === undefined) return
+    read++
+    assert.deepEqual([begun.method, begun.url, begun.host], [whole.method, whole.url, whole.host])
+    assert.deepEqual(begun.rawHeaders, whole.rawHeaders.slice(0, begun.rawHeaders.length))
+  }), { numRuns: 4000 })
+  assert.ok(read > 50, `only ${read} were begun and ordinary`)
+})
+
+test('a begun head says where it leads from the end of its Host line on, and not before', () => {
+  const host = ORDINARY.indexOf('\r\nAccept') + 2
+  for (let length = 0; length <= ORDINARY.length; length++) {
+    const begun = readBegunHead(Buffer.from(ORDINARY.slice(0, length)))
+    assert.equal(begun?.host, length >= host && length < ORDINARY.length ? 'blog.example.com' : undefined)
+  }
+})
+
 test('what follows a head is free: a body, another request, anything', () => {
   for (const rest of ['abc', '\0\0', ORDINARY]) {
     assert.equal(readFirstBytes(Buffer.from(ORDINARY + rest, 'latin1'))?.url, '/a?b=c')
@@ -94,11 +117,13 @@ test('what follows a head is free: a body, another request, anything', () => {
 test('any bytes at all are read without an error and without delay', () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 400 }), (noise) => {
     assert.equal(readFirstBytes(Buffer.from(noise)), undefined)
+    assert.equal(readBegunHead(Buffer.from(noise)), undefined)
   }), { numRuns: 500 })
   // Each of these takes seconds where a reader looks back.
   for (const filler of [' ', '\t', '\r\n ', ':', 'a', 'a:\r\n']) {
     const long = Buffer.from(`GET / HTTP/1.1\r\nHost: a.test\r\nX:${filler.repeat(65_536 / filler.length)}\x01\r\n\r\n`, 'latin1')
     assert.equal(readFirstBytes(long), undefined)
+    readBegunHead(long.subarray(0, -4))
   }
 })
 

@@ -19,7 +19,7 @@ import type { RuntimeOptions } from '../../src/options.ts'
 const HEADER_TIMEOUT = 5000
 
 /** A file that is there; nobody loads it. */
-const ENTRY = fileURLToPath(import.meta.url)
+export const ENTRY = fileURLToPath(import.meta.url)
 
 /** Groups whose contexts are the test: it grants leases and takes connections. */
 export class FakeGroups {
@@ -38,7 +38,11 @@ export class FakeGroups {
     return lease
   }
 
-  warm(): boolean {
+  /** Groups that were to start on evidence. */
+  readonly warmed: string[] = []
+
+  warm({ pattern }: GroupTarget): boolean {
+    this.warmed.push(pattern)
     return false
   }
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { TenantryError } from '../../src/errors.ts'
 import { subscribe } from '../../src/events.ts'
 import { Raw } from '../hostile/raw.ts'
-import { deferred, openLanes } from './lane-house.ts'
+import { deferred, ENTRY, openLanes } from './lane-house.ts'
 import type { Lease } from '../../src/group/lease.ts'
 import type { LaneHouse } from './lane-house.ts'
 
@@ -55,6 +55,28 @@ test('what a client sends while its group starts comes along, none of it lost an
   const came = text.slice(text.indexOf('\r\n\r\n') + 4)
   assert.ok(body.startsWith(came))
   assert.ok(came.length > 0 && text.length < 300_000)
+})
+
+test('a begun head that says where it leads is evidence of a request; one that is odd, strange or of a proxy is none', async (t) => {
+  const house = await openLanes(t, { tenants: { 'a.test': ENTRY, 'b.test': { entry: ENTRY, applicationGroup: () => 'any' } } })
+  const begin = async (bytes: string): Promise<readonly string[]> => {
+    const stays = house.lanes.stats().relay.head ?? 0
+    const raw = await sent(house, bytes)
+    await until(() => house.lanes.stats().relay.head === stays + 1)
+    raw.socket.destroy()
+    return house.groups.warmed.splice(0)
+  }
+  assert.deepEqual(await begin('GET /x HTTP/1.1\r\nHost: a.test\r\nCook'), ['a.test'])
+  assert.deepEqual(await begin(`GET /x HTTP/1.1\r\nHost: a.test\r\nCookie: ${'x'.repeat(20_000)}`), ['a.test'])
+  for (const odd of [
+    'GET /x HTTP/1.1\r\nHost: a.test', 'GET /x HTTP/1.1\r\nAccept: x\r\n', 'GET /x HTTP/1.0\r\nHost: a.test\r\n', 'Host: a.test\r\n',
+    'GET /x HTTP/1.1\r\nHost: a.test\r\nHost: a.test\r\n', 'GET /x HTTP/1.1\r\nHost: a.test\r\nX : y\r\n', 'GET /x HTTP/1.1\r\nHost: a/b\r\n',
+    'GET /x HTTP/1.1\r\nHost: c.test\r\n', 'GET /x HTTP/1.1\r\nHost: b.test\r\n', 'GET /x HTTP/1.1\r\nHost: a.test\r\nVia: 1.1 x\r\n',
+  ]) assert.deepEqual(await begin(odd), [], odd)
+  // A whole one asks for a slot itself, or is served at once.
+  assert.ok(await (await sent(house, HEAD)).until('hand-of'))
+  assert.ok(await (await sent(house, HEAD.replace('1.1', '1.0'))).until('relayed'))
+  assert.deepEqual(house.groups.warmed, [])
 })
 
 test('a head that comes in two pieces is served by the ordinary server, wherever it is cut', async (t) => {
