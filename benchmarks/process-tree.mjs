@@ -9,8 +9,9 @@ function cpuSeconds(pid) {
   return secondsIn(`/proc/${pid}/stat`)
 }
 
-/** CPU seconds of one thread, named as in /proc: PID/task/TID. */
+/** CPU seconds of one thread, named as in /proc: PID/task/TID; undefined where there is no /proc. */
 export function threadCpuSeconds(thread) {
+  if (process.platform !== 'linux') return undefined
   return secondsIn(`/proc/${thread}/stat`)
 }
 
@@ -33,7 +34,7 @@ export function processTree(pid) {
   return [pid, ...childrenOf(pid).flatMap((child) => processTree(child))]
 }
 
-/** Bytes, descriptors and threads of the process and all below it; undefined values where there is no /proc. */
+/** Bytes, descriptors, threads and unreaped children of the process and all below it; undefined values where there is no /proc. */
 export function treeFigures(pid) {
   const pids = processTree(pid)
   const sum = (of) => process.platform === 'linux' ? pids.reduce((total, one) => total + unlessGone(() => of(one)), 0) : undefined
@@ -42,6 +43,7 @@ export function treeFigures(pid) {
     resident: sum(residentBytes),
     descriptors: sum((one) => readdirSync(`/proc/${one}/fd`).length),
     threads: sum((one) => readdirSync(`/proc/${one}/task`).length),
+    zombies: sum((one) => Number(/\) Z /.test(readFileSync(`/proc/${one}/stat`, 'utf8')))),
   }
 }
 

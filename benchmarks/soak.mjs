@@ -3,6 +3,7 @@
  *
  *   --tenants 300    how many there are; the server has room for a third of them
  *   --clients 24     how many ask at once, each with a pause between
+ *   --lane auto      or relay: the lane of the command
  *   --processes N    daemons that the tenants are in; 0: threads of the command; default: the command's own
  *   --seed S         what is asked, changed and made to fail; default: another one each time
  *   --no-save        leave benchmarks/results/ alone
@@ -26,9 +27,6 @@ import { judgeSoak, showLine, showSoak } from './soak/verdict.mjs'
 const FLAGS = [
   '--idle-timeout', '15s', '--drain-timeout', '6s', '--handler-timeout', '8s', '--deadlock-timeout', '3s',
   '--memory-limit', '96mb', '--max-requests', '2000', '--max-age', '90s', '--max-starts', '3000',
-  // Its clients ask for many hosts on one connection, as a proxy does, and a request that is cut without a word counts as
-  // lost: what is promised here is the relay's. The hand-off has `npm run bench -- descriptors`.
-  '--lane', 'relay',
 ]
 const SAMPLE_EVERY = 5000
 const MOST_SAMPLES = 200
@@ -43,17 +41,23 @@ const { values } = parseArgs({ options: {
   minutes: { type: 'string', default: '5' },
   tenants: { type: 'string', default: '300' },
   clients: { type: 'string', default: '24' },
+  lane: { type: 'string', default: 'auto' },
   processes: { type: 'string' },
   seed: { type: 'string' },
   'no-save': { type: 'boolean', default: false },
 } })
+const { lane } = values
+if (lane !== 'auto' && lane !== 'relay') {
+  console.error(`--lane takes auto or relay, not ${JSON.stringify(lane)}`)
+  process.exit(2)
+}
 const settings = {
   minutes: number('minutes', 0.1), tenants: number('tenants', 10), clients: number('clients', 1),
   seed: values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : number('seed', 0),
 }
 
 const machine = machineFacts()
-console.log(`# soak: ${settings.minutes} minutes, ${settings.tenants} tenants, ${settings.clients} clients, --seed ${settings.seed}`)
+console.log(`# soak: ${settings.minutes} minutes, ${settings.tenants} tenants, ${settings.clients} clients, --lane ${lane} --seed ${settings.seed}`)
 console.log(`${showMachine(machine)}\n`)
 
 const since = performance.now()
@@ -64,7 +68,7 @@ const samples = []
 let killed = 0
 const processFlags = values.processes === undefined ? [] : ['--processes', String(number('processes', 0))]
 const maxContexts = Math.max(4, Math.ceil(settings.tenants / 3))
-const command = new Command(tenants.folder, [...FLAGS, ...processFlags, '--max-contexts', String(maxContexts)])
+const command = new Command(tenants.folder, [...FLAGS, '--lane', lane, ...processFlags, '--max-contexts', String(maxContexts)])
 const cleanUp = () => {
   command.kill()
   tenants.remove()
@@ -92,19 +96,19 @@ async function run() {
   }
   const ended = await command.stop()
   const { latencies, ...counted } = count
-  const { born, gone, evicted, stillborn, complaints } = command
+  const { born, gone, evicted, stillborn, complaints, lanes, leftBehind } = command
   const found = {
     requests: { ...counted, p50: latencies.percentile(0.5), p99: latencies.percentile(0.99) },
-    contexts: { born, gone, evicted, stillborn, maxContexts, daemonsKilled: killed }, rests, samples: thinned(), ended, complaints,
+    lane, lanes, leftBehind, contexts: { born, gone, evicted, stillborn, maxContexts, daemonsKilled: killed }, rests, samples: thinned(), ended, complaints,
   }
   return { case: 'soak', machine, settings, ...found, targets: judgeSoak(found) }
 }
 
 /** Traffic, faults and changes for so long; `killing`: once, whole daemons die under it. */
 async function play(url, milliseconds, killing) {
-  const traffic = new Traffic({ url, clients: settings.clients, command, tenants, count, random })
+  const traffic = new Traffic({ url, clients: settings.clients, command, tenants, count, random, lane })
   const pickHost = createZipf(tenants.hosts, 1, random)
-  const changes = new Changes({ command, tenants, pickHost, random })
+  const changes = new Changes({ command, tenants, pickHost, random, lane })
   const until = performance.now() + milliseconds
   let left = killing ? 1 : 0
   try {

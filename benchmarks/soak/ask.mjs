@@ -1,5 +1,6 @@
 // Requests of a client that checks what it gets. Each resolves with an outcome and never rejects:
-// { status, text, bytes, version, code, fault }; `fault` says why an answer is not complete, `left` that we left ourselves.
+// { status, text, bytes, version, code, fault, silent, reused }; `fault` says why an answer is not complete, `left` that we
+// left ourselves, `silent` that no byte of an answer came, `reused` that the connection had served a request before.
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,25 +13,30 @@ const MOST_TEXT = 1000
 
 export class Client {
   #url
-  #agent
+  #agentOf
 
-  constructor(url, agent) {
+  /** `agentOf`: whose connections requests for a host go over; false: each has one of its own. */
+  constructor(url, agentOf) {
     this.#url = url
-    this.#agent = agent
+    this.#agentOf = agentOf
   }
 
   /** `pieces`: the body to send. `leaveAfter`: bytes after which the client goes. `pause`: how long it stops reading once. */
   ask(host, path, { pieces = [], leaveAfter = Infinity, pause = 0 } = {}) {
     return new Promise((resolve) => {
-      const outcome = { status: undefined, text: '', bytes: 0, version: undefined, code: undefined, fault: undefined, left: false }
+      const outcome = newOutcome()
+      let heard = 0
       const settle = (fault) => {
         outcome.fault = fault
+        outcome.silent = (outgoing.socket?.bytesRead ?? 0) === heard
+        outcome.reused = outgoing.reusedSocket
         resolve(outcome)
       }
       const outgoing = request(this.#url + path, {
-        agent: this.#agent, method: pieces.length > 0 ? 'POST' : 'GET', headers: { host, accept: 'application/problem+json' },
+        agent: this.#agentOf(host), method: pieces.length > 0 ? 'POST' : 'GET', headers: { host, accept: 'application/problem+json' },
       })
       outgoing.setTimeout(PATIENCE, () => outgoing.destroy(new Error(`silent for ${PATIENCE} ms`)))
+      outgoing.on('socket', ({ bytesRead }) => { heard = bytesRead })
       outgoing.on('error', (error) => settle(error.code ?? error.message))
       outgoing.on('response', (incoming) => {
         outcome.status = incoming.statusCode
@@ -59,9 +65,10 @@ export class Client {
   /** Opens a WebSocket, says something three times and hears it again. */
   talk(host) {
     return new Promise((resolve) => {
-      const outcome = { status: undefined, text: '', bytes: 0, version: undefined, code: undefined, fault: undefined, left: false }
+      const outcome = newOutcome()
       const settle = (fault) => {
         outcome.fault ??= fault
+        outcome.silent = outcome.status === undefined
         resolve(outcome)
       }
       const socket = new WebSocket(this.#url.replace('http', 'ws'), {
@@ -89,6 +96,12 @@ export class Client {
       })
       socket.on('close', (code) => settle(code === 1000 ? undefined : `closed with ${code}`))
     })
+  }
+}
+
+function newOutcome() {
+  return {
+    status: undefined, text: '', bytes: 0, version: undefined, code: undefined, fault: undefined, left: false, silent: false, reused: false,
   }
 }
 

@@ -28,6 +28,10 @@ export class Command {
   evicted = {}
   /** Contexts that ended before they could serve. */
   stillborn = 0
+  /** Threads that did not end in time, by the log. */
+  leftBehind = 0
+  /** How many connections took which lane: said at its end. */
+  lanes
   /** Hosts whose last reload failed: the old version goes on. */
   behind = new Set()
   /** Lines on stderr after the start report, and in the log above what is expected: nothing may stand here. */
@@ -121,12 +125,16 @@ export class Command {
       this.#ready.add(line.contextId)
     } else if (line.msg?.startsWith('context ended')) {
       this.#onEnd(line, Date.parse(line.time))
+    } else if (line.msg === 'closed' && line.lanes !== undefined) {
+      this.lanes = line.lanes
     } else if (line.msg === 'group evicted') {
       this.evicted[line.reason] = (this.evicted[line.reason] ?? 0) + 1
     } else if (line.msg?.startsWith('The reload failed')) {
       this.behind.add(hostOf(line.label))
     } else if (line.msg === 'daemon exited' && line.signal === 'SIGKILL' && this.#killed > 0) {
       this.#killed -= 1
+    } else if (line.msg?.includes('as a zombie')) {
+      this.leftBehind += 1
     } else if (line.level >= 50 ? line.stream === undefined : line.pid !== undefined) {
       // Ours, or what a daemon itself wrote.
       this.#onComplaint(text)

@@ -34,13 +34,19 @@ export class Count {
   refused = {}
   /** The context died under the request: by the reason of its end. */
   died = {}
+  /** Its connection broke off before a byte of an answer, and it was asked again: by the reason of the context's end. */
+  retried = {}
+  /** As those, and no client may ask again: not idempotent, on a connection that was kept, as its context went in peace. */
+  raced = {}
+  /** 421 to a host of ours: asked again on a connection of its own (RFC 9110 section 15.5.20). */
+  misdirected = 0
   /** Nothing explains what became of it. There must be none. */
   lost = 0
   /** Answered by code that had been replaced before the request was sent. There must be none. */
   stale = 0
   /** On purpose: requests that make their context fail. */
   faults = {}
-  examples = { died: [], lost: [], stale: [] }
+  examples = { died: [], retried: [], raced: [], lost: [], stale: [] }
   latencies = new Latencies()
 
   refuse(code) {
@@ -50,6 +56,16 @@ export class Count {
   die(reason, example) {
     this.died[reason] = (this.died[reason] ?? 0) + 1
     this.#show('died', example)
+  }
+
+  retry(reason, example) {
+    this.retried[reason] = (this.retried[reason] ?? 0) + 1
+    this.#show('retried', example)
+  }
+
+  race(reason, example) {
+    this.raced[reason] = (this.raced[reason] ?? 0) + 1
+    this.#show('raced', example)
   }
 
   lose(example) {

@@ -17,6 +17,8 @@ const STUCK_FOR = 15_000
 /** A context's end may be logged a moment before its client hears of it, and up to terminateTimeout after that. */
 const BEFORE = 250
 const AFTER = 3000
+/** A context that goes in peace closes its connections first, and has the command's --drain-timeout to end; and some to be logged. */
+const DRAINED = 9000
 
 /** Refusals that an honest client may meet at any time; anything else has to be explained. */
 const HONEST = new Set([
@@ -34,7 +36,10 @@ const FAULTS = [['exit', 8], ['throw', 6], ['reject', 3], ['hoard', 3], ['hang',
 
 export class Traffic {
   #client
-  #agent
+  /** Each request on a connection of its own. */
+  #fresh
+  #agents = new Map()
+  #lane
   #command
   #tenants
   #count
@@ -45,9 +50,10 @@ export class Traffic {
   #stuckAt = new Map()
   #stopped = false
 
-  constructor({ url, clients, command, tenants, count, random }) {
-    this.#agent = new Agent({ keepAlive: true, maxSockets: clients * 2 })
-    this.#client = new Client(url, this.#agent)
+  constructor({ url, clients, command, tenants, count, random, lane }) {
+    this.#client = new Client(url, (host) => this.#agentOf(host))
+    this.#fresh = new Client(url, () => false)
+    this.#lane = lane
     this.#command = command
     this.#tenants = tenants
     this.#count = count
@@ -67,7 +73,14 @@ export class Traffic {
   async stop() {
     this.#stopped = true
     await Promise.all(this.#running)
-    this.#agent.destroy()
+    for (const agent of this.#agents.values()) agent.destroy()
+  }
+
+  /** Connections are kept for a host and used for no other one, as by browsers and HTTP clients. */
+  #agentOf(host) {
+    let agent = this.#agents.get(host)
+    if (agent === undefined) this.#agents.set(host, agent = new Agent({ keepAlive: true }))
+    return agent
   }
 
   async #loop(turn, pause) {
@@ -85,7 +98,7 @@ export class Traffic {
       if (outcome.text !== host) return `it said ${outcome.text.slice(0, 100)}`
       if (Number(outcome.version) < version) this.#count.age({ host, version, got: outcome.version, at: new Date().toISOString() })
       return undefined
-    }, true)
+    }, { timed: true })
   }
 
   #stream(host) {
@@ -94,7 +107,7 @@ export class Traffic {
 
   #upload(host) {
     const says = ({ text }) => text === DIGEST ? undefined : `it read something else: ${text.slice(0, 100)}`
-    return this.#visit('upload', host, (client) => client.ask(host, '/upload', { pieces: BODY }), says)
+    return this.#visit('upload', host, (client) => client.ask(host, '/upload', { pieces: BODY }), says, { idempotent: false })
   }
 
   #large(host) {
@@ -115,7 +128,8 @@ export class Traffic {
   }
 
   #leaveUpload(host) {
-    return this.#visit('upload left', host, (client) => client.ask(host, '/upload', { pieces: BODY, leaveAfter: 100 * 1024 }), () => 'it went on')
+    return this.#visit('upload left', host, (client) => client.ask(host, '/upload', { pieces: BODY, leaveAfter: 100 * 1024 }), () => 'it went on',
+      { idempotent: false })
   }
 
   /** Makes a context fail. What becomes of this very request is no promise. */
@@ -127,13 +141,28 @@ export class Traffic {
   }
 
   /** `check` says what is wrong with a complete answer. */
-  async #visit(what, host, run, check, timed = false) {
+  async #visit(what, host, run, check, { timed = false, idempotent = true } = {}) {
     const count = this.#count
     const excused = this.#tenants.broken.has(host) || this.#tenants.changing.has(host)
     const from = Date.now()
     const since = performance.now()
     count.sent += 1
-    const outcome = await run(this.#client)
+    let outcome = await run(this.#client)
+    if (outcome.status === 421) {
+      count.misdirected += 1
+      outcome = await run(this.#fresh)
+    }
+    const broken = { what, host, fault: outcome.fault, reused: outcome.reused, at: new Date(from).toISOString() }
+    if (this.#lane !== 'relay' && outcome.fault !== undefined && outcome.silent && !outcome.left) {
+      if (idempotent) {
+        const to = Date.now()
+        outcome = await run(this.#fresh)
+        await this.#explainBreak(broken, from, to, (reason) => count.retry(reason, { ...broken, reason }))
+      } else if (outcome.reused) {
+        await this.#explainBreak(broken, from, Date.now(), (reason) => count.race(reason, { ...broken, reason }))
+        return
+      }
+    }
     const { status, code, fault, left } = outcome
     if (left) {
       count.left += 1
@@ -165,18 +194,30 @@ export class Traffic {
     await this.#explain({ what, host, status, code, fault, at: new Date(from).toISOString() }, from)
   }
 
-  /** Which context died under it? The log says so a moment later. */
+  /** A connection that was handed over breaks off when its context ends, for whatever reason, and for no other one. */
+  async #explainBreak(example, from, to, explained) {
+    const end = await this.#endOf(() => this.#command.endsOf(example.host, from - BEFORE, to + DRAINED)[0], to + DRAINED)
+    if (end !== undefined) explained(end.reason)
+    else this.#count.lose({ ...example, milliseconds: to - from })
+  }
+
+  /** What `find` finds until then: the log says so a moment later. */
+  async #endOf(find, until) {
+    for (;;) {
+      const found = find()
+      if (found !== undefined || Date.now() > until) return found
+      await sleep(100)
+    }
+  }
+
+  /** Which context died under it? */
   async #explain(example, from) {
     const to = Date.now()
-    for (const until = to + AFTER; ;) {
-      const death = this.#deathOf(example.host, from - BEFORE, to + AFTER)
-      if (death !== undefined) {
-        const { contextId, reason } = death
-        this.#count.die(reason, { ...example, contextId, reason })
-        return
-      }
-      if (Date.now() > until) break
-      await sleep(100)
+    const death = await this.#endOf(() => this.#deathOf(example.host, from - BEFORE, to + AFTER), to + AFTER)
+    if (death !== undefined) {
+      const { contextId, reason } = death
+      this.#count.die(reason, { ...example, contextId, reason })
+      return
     }
     const ends = this.#command.endsOf(example.host, from - BEFORE, to + AFTER)
     this.#count.lose({ ...example, milliseconds: to - from, ends, stuckAt: this.#stuckAt.get(example.host) })
