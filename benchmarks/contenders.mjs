@@ -1,5 +1,5 @@
 // Who is compared: a name, the program that serves, and what it needs to be there. Every program serves the same hello
-// world and prints `listening on http://…`; `hosts`: it serves a second host from another application as well.
+// world and prints `listening on http://…` or `https://…`; `hosts`: it serves a second host from another application as well.
 import { openDescriptors } from '../dist/context/descriptors.js'
 import { peers } from './peers.mjs'
 
@@ -12,6 +12,9 @@ export const contenders = {
   handoff: tenantry({ lane: 'handoff' }),
   'process-relay': tenantry({ lane: 'relay', processes: true }),
   'process-handoff': tenantry({ lane: 'handoff', processes: true }),
+  'bare-tls': { program: 'servers/bare-tls.mjs', hosts: true },
+  'relay-tls': tenantry({ lane: 'relay', tls: true }),
+  'handoff-tls': tenantry({ lane: 'handoff', tls: true }),
   ...peers,
 }
 

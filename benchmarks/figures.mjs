@@ -7,6 +7,7 @@ export const figures = {
   requests: { title: 'requests/s', digits: 0, ratio: true, of: ({ load }) => load.requests / load.seconds },
   megabytes: { title: 'MB/s', digits: 0, ratio: true, of: ({ load, megabytes }) => megabytes(load) / load.seconds },
   cpu: { title: 'CPU µs/request', digits: 1, ratio: true, of: ({ load, cpu }) => (cpu === undefined ? undefined : (cpu * 1e6) / load.requests) },
+  front: { title: 'of the main thread', digits: 1, of: ({ load, front }) => (front === undefined ? undefined : (front * 1e6) / load.requests) },
   p50: { title: 'p50 ms', digits: 2, ratio: true, of: ({ load }) => load.p50 },
   p99: { title: 'p99 ms', digits: 2, ratio: true, of: ({ load }) => load.p99 },
   // Against the warm server, since that is what transfers go on adding. A cold bare server takes some 40 MB for its

@@ -2,6 +2,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { request as requestSecurely } from 'node:https'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -91,7 +92,8 @@ export async function client(name, url, settings) {
 export function ask(url, { host = HOST, method = 'GET', bodyBytes = 0, headers = {}, agent = false } = {}) {
   return new Promise((resolve, reject) => {
     const since = performance.now()
-    const outgoing = request(url, { method, agent, headers: { host, ...headers } }, (incoming) => {
+    const secure = url.startsWith('https:') && { servername: host, rejectUnauthorized: false }
+    const outgoing = (secure ? requestSecurely : request)(url, { method, agent, headers: { host, ...headers }, ...secure }, (incoming) => {
       let bytes = 0
       let text = ''
       incoming.on('data', (chunk) => {

@@ -38,7 +38,7 @@ export async function startServer(name, env = {}) {
     const late = setTimeout(() => reject(new Error(`${name} did not listen within ${START} ms`)), START)
     exited.then(([code]) => reject(new Error(`${name} ended with ${code}`)), reject)
     createInterface({ input: child.stdout }).on('line', (line) => {
-      const found = /listening on (http:\S+)/.exec(line)
+      const found = /listening on (https?:\S+)/.exec(line)
       if (found === null) return
       clearTimeout(late)
       resolve(found[1])

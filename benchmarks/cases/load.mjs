@@ -4,12 +4,16 @@ import { columnsOf, figures } from '../figures.mjs'
 import { ask, client, HOST, load, OTHER_HOST } from '../load.mjs'
 import { alternate, compare } from '../measure.mjs'
 import { versionsOf } from '../peers.mjs'
-import { treeCpuSeconds, treeResident } from '../process-tree.mjs'
+import { threadCpuSeconds, treeCpuSeconds, treeResident } from '../process-tree.mjs'
 import { startServer, watchMemory } from '../server.mjs'
+
+/** Seconds before a load that does what the one before it did, on other connections: the server's code is warm. */
+const AGAIN = 1
 
 /**
  * `loads`: each becomes a table: { title, connections, path, method, bodyBytes, headers, megabytes, check }, or with
- * `client` the name of a client of ours that does it. The first contender is the bound. `titles`: of columns, where a
+ * `client` the name of a client of ours that does it; `kind`: one load's code is as warm as the last one's of its kind, and
+ * all are of one where none is named. The first contender is the bound. `titles`: of columns, where a
  * request is something else; `env`: see `startServer`; `mostRounds`: where more would say no more.
  */
 export function loadCase({ about, ...own }) {
@@ -55,11 +59,13 @@ async function oneRound(name, loads, columns, { seconds, warmup, env }) {
     // The context must be there before memory is read: asked is what transfers add, not what a context costs.
     const cold = treeResident(server.pid)
     const found = []
+    const kinds = new Set()
     for (const one of loads) {
       // A client of ours checks what it gets itself.
       const answer = one.client === undefined && await ask(server.url + one.path, one)
       if (answer && !one.check(answer)) throw new Error(`${name} answers wrongly: ${JSON.stringify(answer).slice(0, 300)}`)
-      await drive(server.url, one, warmup)
+      await drive(server.url, one, kinds.has(one.kind) ? Math.min(AGAIN, warmup) : warmup)
+      kinds.add(one.kind)
       found.push(await measure(server, one, columns, { seconds, cold, warm: treeResident(server.pid) }))
     }
     await checkLane(server, contenders[name])
@@ -96,11 +102,11 @@ function drive(url, { client: name, path, ...one }, seconds) {
 
 async function measure(server, one, columns, { seconds, cold, warm }) {
   const stopWatching = watchMemory(() => treeResident(server.pid))
-  const before = treeCpuSeconds(server.pid)
+  // The main thread, which takes connections, and all threads.
+  const read = () => [threadCpuSeconds(`${server.pid}/task/${server.pid}`), treeCpuSeconds(server.pid)]
+  const before = read()
   const result = await drive(server.url, one, seconds)
-  const after = treeCpuSeconds(server.pid)
-  const raw = {
-    load: result, megabytes: one.megabytes, cpu: after === undefined ? undefined : after - before, peak: stopWatching(), cold, warm,
-  }
+  const [front, cpu] = read().map((after, index) => after === undefined ? undefined : after - before[index])
+  const raw = { load: result, megabytes: one.megabytes, front, cpu, peak: stopWatching(), cold, warm }
   return Object.fromEntries(columns.map((column) => [column, figures[column].of(raw)]))
 }

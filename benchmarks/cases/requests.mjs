@@ -1,4 +1,5 @@
 // Hello world and bodies: what each lane and tier costs beside the same application on node:http.
+import { HOST, OTHER_HOST } from '../load.mjs'
 import { loadCase } from './load.mjs'
 
 const MEGABYTE = 2 ** 20
@@ -30,6 +31,11 @@ const down = (megabytes, connections) => ({
   megabytes: ({ bytes }) => bytes / MEGABYTE,
   check: ({ status, bytes }) => status === 200 && bytes === megabytes * MEGABYTE,
 })
+
+/** `mode`: see clients/tls.mjs. Two hosts are asked by a thread each, over as many connections each. */
+const secure = (title, mode, answers) => ({ title, connections: 32, path: '/', client: 'tls', answers, mode, kind: mode })
+const ONE = { [HOST]: 'Hello, World!' }
+const TWO = { ...ONE, [OTHER_HOST]: 'Hello, Other!' }
 
 /** Few enough to be fast, and many enough to show what grows with them. */
 const USUAL = [hello(32), hello(256)]
@@ -64,6 +70,7 @@ export const requestCases = {
     contenders: ['bare', 'relay', 'handoff', 'process-relay', 'process-handoff'],
     loads: [hello(1)],
     columns: COLUMNS,
+    mostRounds: 3,
   }),
   close: loadCase({
     about: 'A connection for each request: what taking a connection costs each lane.',
@@ -99,6 +106,21 @@ export const requestCases = {
     columns: COLUMNS,
     titles: { requests: 'messages/s', cpu: 'CPU µs/message' },
     env: { BENCH_APP: 'sockets-app.mjs' },
+  }),
+  tls: loadCase({
+    about: 'TLS 1.3 with a certificate of P-256 for each tenant: handshakes, and requests on connections that are kept.',
+    contenders: ['bare-tls', 'relay-tls', 'handoff-tls'],
+    loads: [
+      // Both tenants first: each is warm when one is measured alone.
+      secure('A full handshake for each request, 2 tenants', 'new', TWO),
+      secure('A full handshake for each request, 1 tenant', 'new', ONE),
+      secure('A resumed session for each request, 1 tenant', 'resumed', ONE),
+      secure('Kept connections, 2 tenants', 'kept', TWO),
+      secure('Kept connections, 1 tenant', 'kept', ONE),
+    ],
+    columns: ['requests', 'cpu', 'front', 'p50', 'p99'],
+    // There are five loads, of three kinds.
+    mostRounds: 3,
   }),
   peers: loadCase({
     about: 'Hello world behind what others use for many applications in one server.',

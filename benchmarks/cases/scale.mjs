@@ -40,7 +40,7 @@ async function oneRound(name, round, { seconds, warmup }) {
   try {
     await checkHosts(server, known[name])
     // Both, before either counts: whoever is measured first would pay for the compiler.
-    await Promise.all([HOST, OTHER_HOST].map((host) => load(`${server.url}/`, { host, connections: CONNECTIONS, seconds: 2 * warmup })))
+    await Promise.all([HOST, OTHER_HOST].map((host) => load(`${server.url}/`, { host, connections: CONNECTIONS, seconds: warmup })))
     const found = {}
     const tenants = Object.entries(TENANTS)
     for (const [title, hosts] of round % 2 === 0 ? tenants : tenants.toReversed()) found[title] = await measure(server, hosts, seconds)
