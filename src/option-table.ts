@@ -133,7 +133,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
     reason: 'the sum of many contexts within their limits must not wake the killer of the system',
   }),
   maxConnections: count(0, ({ maxConnections }) => maxConnections, 'from descriptors and memory', {
-    doc: 'The most connections of one server that runtime.listen() or the command has opened; one more is closed at once. 0 is off.',
+    doc: 'The most connections of all servers that runtime.listen() or the command has opened, together; one more is closed at once. 0 is off.',
     reason: 'three quarters of the descriptors that contexts do not need, and a quarter of the memory at 16kb for each',
   }),
   maxInFlight: count(1, () => 1024, '1024', {

@@ -66,7 +66,7 @@ export interface ResolvedOptions {
   readonly maxZombies: number
   /** Resident memory of the server and its daemons; past it idle groups are ended, and nothing is started. */
   readonly maxMemory: number
-  /** The most connections of one server that runtime.listen() or the command has opened; one more is closed at once. 0 is off. */
+  /** The most connections of all servers that runtime.listen() or the command has opened, together; one more is closed at once. 0 is off. */
   readonly maxConnections: number
   /** The most requests that one group works on at once. */
   readonly maxInFlight: number

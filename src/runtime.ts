@@ -92,7 +92,7 @@ export interface Runtime extends AsyncDisposable {
    */
   protect(server: WatchedServer): void
   /**
-   * Starts a server that Tenantry owns, for at most `maxConnections`; `close()` closes it. Rejects with Node's own error
+   * Starts a server that Tenantry owns; all of them together have at most `maxConnections`; `close()` closes it. Rejects with Node's own error
    * when it cannot listen, with ERR_OPTION_INVALID or ERR_CONFIG for a certificate of its own that cannot be used.
    */
   listen(options?: ListenOptions): Promise<Server>
@@ -191,6 +191,7 @@ class TenantRuntime implements Runtime {
       ...ways,
       options: () => this.#options,
       hasDescriptors: () => openDescriptors() !== undefined,
+      maxConnections: options.maxConnections,
       countHanded: () => this.#groups.countHanded(),
       headerTimeout: options.headerTimeout,
       sweep,
@@ -246,7 +247,7 @@ class TenantRuntime implements Runtime {
   async listen(options: ListenOptions = {}): Promise<Server> {
     this.#mustBeOpen()
     this.#lanes.open()
-    const server = await listen(this.#dispatcher, this.#heads, this.#lanes, this.#options.maxConnections, options, {
+    const server = await listen(this.#dispatcher, this.#heads, this.#lanes, options, {
       certificates: this.#certificates,
       tenantOf: (host) => this.#resolver.tenantOf(host),
       handshakeTimeout: this.#options.headerTimeout,

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Context, ContextEnd, CreateContext } from '../context/context.ts'
 import type { EndReason } from '../events.ts'
+import type { Member } from './member.ts'
 
 /** What a group needs from the house, and what it reports to it: itself, of which this file need not know. */
 export interface GroupHost<Group> {
@@ -24,7 +25,7 @@ export interface GroupHost<Group> {
   /** Its context ended although it was told nothing, and requests wait that may be served by another one. */
   onBereft(group: Group): void
   /** A client's connection moved into one of its contexts. */
-  onHandedOver(): void
+  onHandedOver(member: Member): void
   /** A request waited for queueTimeout in vain. */
   onQueueTimeout(): void
   /** The last waiting request went away. */

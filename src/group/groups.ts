@@ -87,7 +87,7 @@ export class Groups {
       onParted: (group) => this.#outside.add(group),
       onShort: (group) => this.#births.widen(group),
       onBereft: (group) => this.#onBereft(group),
-      onHandedOver: () => this.handed.note(),
+      onHandedOver: (member) => this.handed.note(member),
       onQueueTimeout: () => this.#countRefusal('ERR_QUEUE_TIMEOUT'),
       onAbandoned: (group) => this.#births.abandon(group),
     }

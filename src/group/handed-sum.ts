@@ -1,5 +1,7 @@
+import type { Context } from '../context/context.ts'
 import type { Group } from './group.ts'
 import type { GroupsOptions } from './groups-options.ts'
+import type { Handed } from './handed.ts'
 import type { Registry } from './registry.ts'
 
 /** What all groups of a process do on connections that were handed over. */
@@ -7,6 +9,8 @@ export class HandedSum {
   readonly #groups: () => readonly Group[]
   readonly #registry: Registry<Group>
   readonly #options: GroupsOptions
+  /** Contexts that were given one and may have it still: also of no group any more, until their threads are gone. */
+  readonly #holders = new Map<Context, Handed>()
   #inFlight = 0
 
   constructor(groups: () => readonly Group[], registry: Registry<Group>, options: GroupsOptions) {
@@ -20,8 +24,9 @@ export class HandedSum {
     return this.#inFlight
   }
 
-  /** A connection was handed over: it brings a request. */
-  note(): void {
+  /** A connection was handed over to it: it brings a request. */
+  note({ context, handed }: { readonly context: Context; readonly handed: Handed }): void {
+    this.#holders.set(context, handed)
     this.#inFlight++
     this.#options.onHandedOver?.()
   }
@@ -32,13 +37,14 @@ export class HandedSum {
    */
   count(): number {
     let sum = 0
-    for (const { members } of this.#groups()) for (const { handed } of members) sum += Math.min(handed.open, handed.given)
+    for (const [{ state }, { open, given }] of this.#holders) if (state !== 'exited') sum += Math.min(open, given)
     return sum
   }
 
   /** The supervisor looks: what was served meanwhile is as much use of a group as what comes through the front. */
   look(now: number): void {
     this.#inFlight = 0
+    for (const context of this.#holders.keys()) if (context.state === 'exited') this.#holders.delete(context)
     for (const group of this.#groups()) {
       let served = 0
       let inFlight = 0

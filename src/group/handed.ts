@@ -28,9 +28,14 @@ export class Handed {
     return this.#given
   }
 
-  /** Those that it has opened are counted by itself: what is on its way is open, too. */
+  /**
+   * Those that it has opened are counted by itself: what is on its way is open, too. Never too few, though it opens one
+   * meanwhile: it counts it as open before it counts it as arrived, and is read the other way round. (A processor that
+   * reorders writes, as arm64 may, can hide one for a moment.)
+   */
   get open(): number {
-    return this.#count('handedConnections') + this.#underWay
+    const underWay = this.#underWay
+    return this.#count('handedConnections') + underWay
   }
 
   /** Requests that it is at work on, and connections that it has not opened yet: each brings a request. */

@@ -35,7 +35,7 @@ export interface MemberHost {
   /** It was told to end. */
   onEnding(context: Context): void
   /** A client's connection moved into it. */
-  onHandedOver(): void
+  onHandedOver(member: Member): void
 }
 
 /** One context of a group, from its start to its end: its slots, how it is doing, its drain. */
@@ -155,7 +155,7 @@ export class Member implements LeaseKeeper {
 
   onHandedOver(): void {
     this.handed.give()
-    this.#host.onHandedOver()
+    this.#host.onHandedOver(this)
     this.onRelease(false)
   }
 

@@ -19,7 +19,7 @@ export interface ArrivalHost {
   onSpoken(arrival: Arrival): void
   /** It has left, or has its lane. */
   onOver(arrival: Arrival): void
-  onHandedOver(lease: Lease): void
+  onHandedOver(lease: Lease, socket: net.Socket): void
   /** Its context died and never opened it. Bound. */
   readonly onReturned: (socket: net.Socket) => void
   /** The connection stays here: it is paused, and its bytes can be read again. */
@@ -118,7 +118,7 @@ export class Arrival implements Watched, Waiting {
     for (let rest = socket.read() as Buffer | null; rest !== null; rest = socket.read() as Buffer | null) this.#kept.push(rest)
     if (lease.handOver({ socket, first: this.#bytes(), hosts, certificate, onReturned: this.#host.onReturned })) {
       this.#end()
-      this.#host.onHandedOver(lease)
+      this.#host.onHandedOver(lease, socket)
     } else {
       lease.release(false)
       this.#stay('context')

@@ -21,7 +21,6 @@ export class LaneServer implements ArrivalHost {
   readonly read: ReadOpening
   readonly #server: http.Server
   readonly #lanes: Lanes
-  readonly #maxConnections: number
   readonly #isSecure: boolean
   readonly #ordinary: readonly ((socket: net.Socket) => void)[]
   readonly #asMade: readonly unknown[]
@@ -29,17 +28,12 @@ export class LaneServer implements ArrivalHost {
   readonly #arrivals = new Set<Arrival>()
   /** Connections whose contexts died before they opened them. */
   readonly #returned = new WeakSet<net.Socket>()
-  /** Open in this process. */
-  #open = 0
-  /** Handed over and open: at most so many. */
-  #handed = 0
 
   /** After everything that is to listen to the server's own connections. */
-  constructor(server: http.Server, lanes: Lanes, maxConnections: number, read: ReadOpening) {
+  constructor(server: http.Server, lanes: Lanes, read: ReadOpening) {
     this.read = read
     this.#server = server
     this.#lanes = lanes
-    this.#maxConnections = maxConnections
     this.#isSecure = server instanceof tls.Server
     this.#ordinary = server.listeners('connection') as ((socket: net.Socket) => void)[]
     this.#asMade = settingsOf(server)
@@ -70,8 +64,10 @@ export class LaneServer implements ArrivalHost {
     this.#lanes.settings.sweep.delete(arrival)
   }
 
-  onHandedOver({ context, label }: Lease): void {
-    this.#handed++
+  onHandedOver({ context, label }: Lease, socket: net.Socket): void {
+    // Before its close is heard: another one may be accepted first.
+    socket.off('close', this.#onClose)
+    this.#lanes.connections.handOver()
     this.#lanes.countHandOver()
     publish('tenantry:connection:handoff', { label, processGroup: context.spec.processGroup, contextId: context.id })
   }
@@ -92,15 +88,15 @@ export class LaneServer implements ArrivalHost {
   }
 
   #accept(socket: net.Socket): void {
-    this.#open++
-    socket.once('close', this.#onClose)
-    if (this.#isFull()) {
+    const { connections } = this.#lanes
+    if (!connections.enter()) {
       // A reset while it closes must not end the process.
       socket.on('error', () => {})
       socket.destroy()
-      publishDrop(this.#maxConnections)
+      publishDrop(connections.max)
       return
     }
+    socket.once('close', this.#onClose)
     const reason = this.#returned.has(socket) ? 'context' : this.#obstacleTo(socket)
     if (reason !== undefined) {
       this.onStay(socket, reason)
@@ -113,18 +109,11 @@ export class LaneServer implements ArrivalHost {
   }
 
   readonly #onClose = (): void => {
-    this.#open--
+    this.#lanes.connections.leave()
   }
 
   #obstacleTo(socket: net.Socket): RelayReason | undefined {
     return this.#lanes.obstacleTo(socket) ?? (this.#wasChanged() ? 'server' : undefined)
-  }
-
-  /** Node's own bound knows nothing of connections that were handed over. They are counted only where it may be reached. */
-  #isFull(): boolean {
-    if (this.#maxConnections === 0 || this.#handed === 0 || this.#open + this.#handed <= this.#maxConnections) return false
-    this.#handed = this.#lanes.settings.countHanded()
-    return this.#open + this.#handed > this.#maxConnections
   }
 
   /** Somebody has given the server settings or listeners of his own, of which a context would know nothing. */

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { TenantryError } from '../errors.ts'
 import { dispatchTracing, requestFinish, requestStart } from '../events.ts'
+import { ConnectionBound } from './connection-bound.ts'
 import { readBegunHead, readFirstBytes } from './first-bytes.ts'
 import { clientOf, factsOf } from './head-facts.ts'
 import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './lane-choice.ts'
@@ -25,6 +26,8 @@ export interface LaneSettings extends Pick<DispatchSettings, 'trust' | 'resolver
   readonly options: () => LaneOptions
   /** Whether this process can give a descriptor away; asked once, when the first server is to listen. */
   readonly hasDescriptors: () => boolean
+  /** Of all servers together; 0 is off. */
+  readonly maxConnections: number
   /** Connections that were handed over and are open. */
   readonly countHanded: () => number
   /** How long a connection may send nothing, in milliseconds; 0 is off. */
@@ -35,6 +38,7 @@ export interface LaneSettings extends Pick<DispatchSettings, 'trust' | 'resolver
 /** What decides which lane a connection takes, for all servers of a runtime; and how many took which. */
 export class Lanes {
   readonly settings: LaneSettings
+  readonly connections: ConnectionBound
   /** Peers that asked for another host on a connection that had been handed over. */
   readonly #misdirected = new LRUCache<string, true>({ max: MAX_PEERS })
   readonly #relayed: Partial<Record<RelayReason, number>> = {}
@@ -43,6 +47,7 @@ export class Lanes {
 
   constructor(settings: LaneSettings) {
     this.settings = settings
+    this.connections = new ConnectionBound(settings.maxConnections, settings.countHanded)
   }
 
   /** A server is to listen. Throws ERR_OPTION_INVALID where the hand-off is demanded and cannot be. */

@@ -33,14 +33,13 @@ export async function listen(
   dispatcher: Dispatcher,
   heads: HeadDeadlines,
   lanes: Lanes,
-  maxConnections: number,
   options: ListenOptions,
   house: CertificateHouse,
 ): Promise<http.Server> {
   const { server, read } = await createServer(dispatcher, lanes, options, house)
   heads.protect(server)
-  if (maxConnections > 0) boundConnections(server, maxConnections)
-  new LaneServer(server, lanes, maxConnections, read)
+  boundConnections(server, lanes.connections.max)
+  new LaneServer(server, lanes, read)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.path === undefined ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 } : { path: options.path }, () => {
@@ -89,8 +88,9 @@ function wireHttp2(server: http2.Http2Server, dispatcher: Dispatcher): void {
   })
 }
 
-/** Node closes each one above it at once, without a byte. */
+/** Where one server alone has them all in the front, Node closes each further one before it makes a socket of it. */
 function boundConnections(server: http.Server | https.Server, maxConnections: number): void {
+  if (maxConnections === 0) return
   server.maxConnections = maxConnections
   server.on('drop', () => publishDrop(maxConnections))
 }

@@ -96,15 +96,17 @@ export class HandedServer implements Handing {
   /** Serves a connection from now on. `port` hears that its descriptor is ours; if it is none, it is still the sender's. */
   take([id, fd, first, hosts, certificate]: HandoverMessage, port: MessagePort): void {
     let socket: HandedSocket
-    this.scoreboard.add(Cell.handedOpened, 1)
     try {
       // As http.Server has them: a client may end its half before it has its answer. Those of node:https may not.
       socket = new net.Socket({ fd, readable: true, writable: true, allowHalfOpen: certificate === undefined })
     } catch {
+      this.scoreboard.add(Cell.handedOpened, 1)
       return
     }
     port.postMessage(id satisfies TakenMessage)
+    // In this order: the front may look between the two, and must not miss one that is open.
     this.scoreboard.write(Cell.handedConnections, ++this.#size)
+    this.scoreboard.add(Cell.handedOpened, 1)
     const bytes = Buffer.from(first.buffer, first.byteOffset, first.byteLength)
     if (certificate === undefined) this.#open(socket, bytes, hosts)
     else void this.#secure(socket, bytes, hosts, certificate)

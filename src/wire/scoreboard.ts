@@ -18,14 +18,17 @@ export const Cell = {
   external: 8,
   /** The thread's number in the system, 0 where it is not known. */
   threadId: 9,
-  /** Connections that were handed over and are open. */
-  handedConnections: 10,
+  /**
+   * How many connections that were handed over it has opened so far, or failed to. Written after those that are open, and
+   * copied before them: no copy lacks one.
+   */
+  handedOpened: 10,
+  /** Of these, those that are open. */
+  handedConnections: 11,
   /** Requests under way on them; `inFlight` counts them too. */
-  handedInFlight: 11,
+  handedInFlight: 12,
   /** Requests served on them, likewise. */
-  handedServed: 12,
-  /** How many it has opened so far, or failed to. */
-  handedOpened: 13,
+  handedServed: 13,
   /** Requests on them that wait for a slot. */
   handedQueued: 14,
   /** How many its daemon lost. */

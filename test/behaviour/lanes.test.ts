@@ -5,6 +5,7 @@ import { openDescriptors } from '../../src/context/descriptors.ts'
 import { subscribe } from '../../src/events.ts'
 import { ask, askJson, eventually, Wire } from './client.ts'
 import { COUNTING, openHouse } from './house.ts'
+import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { RuntimeOptions } from '../../src/options.ts'
 import type { House } from './house.ts'
@@ -160,6 +161,17 @@ for (const [what, options, starts] of [
     assert.equal(runtime.stats().births, 2)
   })
 }
+
+test('maxConnections holds for all servers of a runtime together, and for a burst', { skip }, async (t) => {
+  const { port, runtime } = await handedHouse(t, { 'a.test': APP }, { maxConnections: 3 })
+  const other = (await runtime.listen()).address() as AddressInfo
+  // One after the other, all in one turn of the server's loop, half of them to the one and half to the other.
+  const wires = await Promise.all(Array.from({ length: 12 }, (_, index) => Wire.open(t, index % 2 === 0 ? port : other.port)))
+  for (const wire of wires) wire.send(get('/wait'))
+  await eventually('nine are refused', () => wires.filter(({ ended }) => ended).length === 9)
+  await Promise.all(wires.filter(({ ended }) => !ended).map((wire) => wire.until('begun')))
+  assert.equal(wires.filter(({ ended }) => ended).length, 9)
+})
 
 test('maxConnections counts connections that were handed over', { skip }, async (t) => {
   const refused: string[] = []

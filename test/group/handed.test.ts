@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Cell } from '../../src/wire/scoreboard.ts'
+import { Handed } from '../../src/group/handed.ts'
+import { Cell, Scoreboard } from '../../src/wire/scoreboard.ts'
 import { settle } from './fake-clock.ts'
 import { codeOf, House, targetOf } from './house.ts'
 import type { OfferedConnection } from '../../src/context/context.ts'
@@ -87,6 +88,47 @@ test('a context that has served on such connections and dies is started again at
     await settle()
     if (code === undefined) house.last.becomeReady()
     assert.equal(await again, code)
+  }
+})
+
+test('a connection counts as open until its thread is gone, whatever has become of its group', async () => {
+  for (const end of ['drains', 'is ended', 'becomes a zombie'] as const) {
+    const { house, context } = await handed(SITE)
+    open(context)
+    const count = (): number => house.groups.handed.count()
+    context.stubborn = true
+    context.lingers = end === 'is ended'
+    context.immortal = end === 'becomes a zombie'
+    house.groups.retire('a.test')
+    if (end !== 'drains') void context.terminate('admin')
+    await settle()
+    await house.clock.pass(1000)
+    assert.equal(count(), 1, end)
+    if (end === 'becomes a zombie') context.rest()
+    else context.exit()
+    assert.equal(count(), 0, end)
+    await house.clock.pass(1000)
+  }
+})
+
+test('a connection that a context opens while it is counted is never missed', () => {
+  // As a context that opens one between any two reads of the front.
+  for (const at of [1, 2, 3, 4]) {
+    const board = new Scoreboard()
+    let reads = 0
+    const handed = new Handed({
+      snapshot: () => board.snapshot(),
+      read(cell) {
+        const value = board.read(cell)
+        if (++reads === at) {
+          board.add(Cell.handedConnections, 1)
+          board.add(Cell.handedOpened, 1)
+        }
+        return value
+      },
+    })
+    handed.give()
+    assert.ok(handed.open >= 1, `after read ${at}`)
   }
 })
 

@@ -81,7 +81,7 @@ export interface LaneHouse {
 
 /** A server whose connections choose their lanes, with groups that are the test, and a handler that notes what it gets. */
 export async function openLanes(
-  t: TestContext, options: Partial<RuntimeOptions> = {}, settings: Partial<LaneSettings> = {}, maxConnections = 0,
+  t: TestContext, options: Partial<RuntimeOptions> = {}, settings: Partial<LaneSettings> = {},
 ): Promise<LaneHouse> {
   const resolved = resolveOptions({ tenants: { 'a.test': ENTRY }, logger: false, lane: 'auto', ...options })
   const directory = openDirectory(resolved)
@@ -95,6 +95,7 @@ export async function openLanes(
     accepts: () => true,
     options: () => resolved,
     hasDescriptors: () => true,
+    maxConnections: 0,
     countHanded: () => 0,
     headerTimeout: HEADER_TIMEOUT,
     sweep: new Sweep(clock),
@@ -111,7 +112,7 @@ export async function openLanes(
     })
   })
   lanes.open()
-  new LaneServer(server, lanes, maxConnections, lanes.readHead)
+  new LaneServer(server, lanes, lanes.readHead)
   const port = await listen(t, server)
   return { port, server, lanes, groups, clock, relayed }
 }

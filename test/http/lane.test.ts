@@ -213,7 +213,7 @@ test('a connection over maxConnections is closed at once, those that were handed
   let handed = 2
   const dropped: string[] = []
   t.after(subscribe('tenantry:admission:refuse', ({ code }) => dropped.push(code)))
-  const house = await openLanes(t, {}, { countHanded: () => handed }, 2)
+  const house = await openLanes(t, {}, { maxConnections: 2, countHanded: () => handed })
   for (let index = 0; index < 2; index++) {
     const raw = await sent(house, HEAD)
     assert.ok(await raw.until('hand-of'))
