@@ -1,5 +1,7 @@
+import { openDescriptors } from './context/descriptors.ts'
 import { complaintAbout, loadCertificate } from './http/certificate-file.ts'
 import { ANY_PATTERN, DEFAULT_PATTERN } from './label/host.ts'
+import { demandHandoff, obstacleIn } from './http/lane-choice.ts'
 import { resolveTls } from './http/tls-options.ts'
 import type { ContextLimits, TenantKind } from './context/context.ts'
 import type { FoundTenant, GroupLimits, TenantDirectory, TenantProblem } from './group/tenant.ts'
@@ -57,6 +59,8 @@ export async function describeDirectory(
   port: number,
   tls?: ListenTls,
 ): Promise<SourceDescription> {
+  // As a server would.
+  if (options.lane === 'handoff') demandHandoff(options, obstacleIn(options, openDescriptors() !== undefined))
   const patterns = directory.patterns()
   const problems = [...directory.problems()]
   const { complaint } = await describeCertificate(tls === undefined ? undefined : resolveTls(tls).standard, undefined)

@@ -1,3 +1,4 @@
+import { TenantryError } from '../errors.ts'
 import { isByHost } from './resolve.ts'
 import type { ClientFacts, Trust } from '../label/trust.ts'
 import type { Route } from './resolve.ts'
@@ -47,6 +48,12 @@ export function obstacleIn({ lane, dispatch, access }: LaneOptions, hasDescripto
   if (lane === 'relay') return 'option'
   if (!hasDescriptors) return 'descriptors'
   return dispatch === undefined && access === undefined ? undefined : 'hooks'
+}
+
+/** @throws TenantryError ERR_OPTION_INVALID where the hand-off is demanded and cannot be; `obstacle`: of these options */
+export function demandHandoff({ lane }: LaneOptions, obstacle: RelayReason | undefined): void {
+  if (lane !== 'handoff' || obstacle === undefined) return
+  throw new TenantryError('ERR_OPTION_INVALID', `lane is 'handoff', but ${RELAY_REASONS[obstacle]}; see docs/lanes.md`)
 }
 
 /** Whether somebody else speaks through this peer: a trusted proxy, or whoever connects to a Unix socket. */

@@ -1,10 +1,9 @@
 import { LRUCache } from 'lru-cache'
-import { TenantryError } from '../errors.ts'
 import { dispatchTracing, requestFinish, requestStart } from '../events.ts'
 import { ConnectionBound } from './connection-bound.ts'
 import { readBegunHead, readFirstBytes } from './first-bytes.ts'
 import { clientOf, factsOf } from './head-facts.ts'
-import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './lane-choice.ts'
+import { demandHandoff, isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './lane-choice.ts'
 import type net from 'node:net'
 import type { Sweep } from '../connection/sweep.ts'
 import type { Groups } from '../group/groups.ts'
@@ -52,12 +51,10 @@ export class Lanes {
 
   /** A server is to listen. Throws ERR_OPTION_INVALID where the hand-off is demanded and cannot be. */
   open(): void {
-    const { lane } = this.settings.options()
+    const options = this.settings.options()
     // Without a server nothing needs them, and looking for them costs memory.
-    if (lane !== 'relay') this.#hasDescriptors ??= this.settings.hasDescriptors()
-    const { obstacle } = this
-    if (lane !== 'handoff' || obstacle === undefined) return
-    throw new TenantryError('ERR_OPTION_INVALID', `lane is 'handoff', but ${RELAY_REASONS[obstacle]}; see docs/lanes.md`)
+    if (options.lane !== 'relay') this.#hasDescriptors ??= this.settings.hasDescriptors()
+    demandHandoff(options, this.obstacle)
   }
 
   /** Why no connection at all can be handed over now; undefined where some can. */

@@ -23,6 +23,18 @@ test('check says what was found and exits 0', async (t) => {
   for (const text of ['a.test', '*.sites.test', '_default', '/blog', '4 tenants']) assert.ok(out.includes(text), text)
 })
 
+test('where nothing can be handed over, a hand-off that is demanded is refused by check as by serve', async (t) => {
+  const folder = await tenantFolder(t, { 'a.test': COUNTING })
+  // Another system, as far as the command can see.
+  const env = { NODE_OPTIONS: `--import "data:text/javascript,Object.defineProperty(process,'platform',{value:'darwin'})"` }
+  for (const name of ['check', 'serve']) {
+    const command = runCommand(t, [name, folder, '--lane', 'handoff', ...(name === 'serve' ? ['--port', '0'] : [])], env)
+    assert.equal((await command.ended).code, 2, name)
+    assert.match(command.stderr(), /^tenantry: .*lane is 'handoff', but handing a connection over takes 64-bit Linux[^\n]*\n$/, name)
+  }
+  for (const lane of ['auto', 'relay']) assert.equal((await runCommand(t, ['check', folder, '--lane', lane], env).ended).code, 0)
+})
+
 const WRONG: readonly (readonly [string, Record<string, string>, RegExp])[] = [
   ['no entry', { 'readme.md': '' }, /no entry/],
   ['settings that are no JSON', { 'tenant.json': '{', 'index.mjs': COUNTING }, /tenant\.json cannot be read/],
