@@ -32,6 +32,8 @@ interface Entry {
   readonly source: ResolvedCertificate
   readonly ticketKeys: string
   loaded: KeptCertificate | undefined
+  /** Somebody waits who says himself what is wrong with the first one. */
+  isAwaited: boolean
   error: TenantryError | undefined
   /** Of the files as they were last read, whether that worked or not. */
   stamp: string | undefined
@@ -76,10 +78,17 @@ export class Certificates {
     })
   }
 
-  /** As `get`, for one that `refresh` looks at whoever asks for it. */
+  /** As `get`, for one that `refresh` looks at whoever asks for it; what is wrong with it now, only the caller hears. */
   async hold(source: ResolvedCertificate): Promise<KeptCertificate> {
-    this.#held.set(keyOf(source), this.#entryOf(source))
-    return await this.get(source)
+    const entry = this.#entryOf(source)
+    entry.isAwaited = true
+    try {
+      const certificate = await this.get(source)
+      this.#held.set(keyOf(source), entry)
+      return certificate
+    } finally {
+      entry.isAwaited = false
+    }
   }
 
   /** Whoever asks from now on gets what is in the files now. Resolves when those that are held have it; never rejects. */
@@ -94,7 +103,10 @@ export class Certificates {
     let entry = this.#held.get(key) ?? this.#kept.get(key)
     if (entry === undefined) {
       const ticketKeys = randomBytes(TICKET_KEYS).toString('base64')
-      entry = { source, ticketKeys, loaded: undefined, error: undefined, stamp: undefined, lookedAt: -Infinity, refresh: -1, looking: undefined }
+      entry = {
+        source, ticketKeys, loaded: undefined, isAwaited: false, error: undefined, stamp: undefined,
+        lookedAt: -Infinity, refresh: -1, looking: undefined,
+      }
       this.#kept.set(key, entry)
     }
     return entry
@@ -129,6 +141,7 @@ export class Certificates {
       entry.error = undefined
     } catch (thrown) {
       entry.error = asTenantryError(thrown, 'ERR_CONFIG', 'The certificate cannot be read')
+      if (entry.isAwaited && entry.loaded === undefined) return
       const goesOn = entry.loaded === undefined ? '' : '; the one before it goes on'
       publish('tenantry:warning', { message: `${entry.error.message}${goesOn}` })
     }

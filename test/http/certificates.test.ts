@@ -40,6 +40,22 @@ test('a certificate is read once however many ask for it, and is at hand from th
   assert.equal(first.leaf.subject, 'CN=one.example.test')
 })
 
+test('what is wrong with the certificate of a server is told to who opens it, and to nobody else', async (t) => {
+  const source = await files(t)
+  const heard = warnings(t)
+  await writeFile(source.cert, 'nothing')
+  const clock = new FakeClock()
+  const certificates = new Certificates(clock)
+  await assert.rejects(certificates.hold(source), /no PEM/)
+  await certificates.refresh()
+  assert.deepEqual(heard, [])
+  await source.place('one')
+  const first = await certificates.hold(source)
+  await writeFile(source.cert, 'nothing')
+  await certificates.refresh()
+  assert.deepEqual([heard.length, await certificates.get(source)], [1, first])
+})
+
 test('nobody waits for a look at files that are a minute old; the next one gets what is in them', async (t) => {
   const source = await files(t)
   const clock = new FakeClock()
