@@ -77,6 +77,8 @@ export class HandedConnection implements Watched {
   readonly #hosts: readonly string[]
   /** Requests that the application has. */
   #inFlight = 0
+  /** Answers of ours that are not out. */
+  #refused: Set<http.ServerResponse> | undefined
   /** The application's, which waits for those. */
   #server: http.Server | undefined
   readonly #isSecure: boolean
@@ -131,6 +133,12 @@ export class HandedConnection implements Watched {
     this.#count(server)
   }
 
+  /** The application never gets a request: we answer it, so that its end is nobody's. */
+  refuse(res: http.ServerResponse): void {
+    this.#refused ??= new Set()
+    this.#refused.add(res)
+  }
+
   /** It is no longer HTTP. */
   detach(): void {
     this.#isTunnel = true
@@ -150,10 +158,7 @@ export class HandedConnection implements Watched {
   answered(res: http.ServerResponse): void {
     if (this.#isClosed) return
     this.heads?.answered(res)
-    if (--this.#inFlight === 0) this.#uncount()
-    const isCounted = res === this.#counted
-    this.#counted = undefined
-    this.#handing.onEnd(isCounted)
+    if (this.#refused?.delete(res) !== true) this.#end(res)
     if (this.#isShort(res as Response)) this.#breakPromise(res)
     if (this.#handing.ending && this.#inFlight === 0 && this.queued === 0) this.socket.destroySoon()
   }
@@ -188,6 +193,13 @@ export class HandedConnection implements Watched {
     this.#uncount()
     for (let at = 0; at < inFlight; at++) this.#handing.onEnd(at === 0 && this.#counted !== undefined)
     this.#handing.onClose()
+  }
+
+  #end(res: http.ServerResponse): void {
+    if (--this.#inFlight === 0) this.#uncount()
+    const isCounted = res === this.#counted
+    this.#counted = undefined
+    this.#handing.onEnd(isCounted)
   }
 
   /**
@@ -272,7 +284,7 @@ export class HandedConnection implements Watched {
       this.#since = answer?.[kSince] ?? now
     }
     const { limits: { handlerTimeout }, label } = this.#handing
-    if (answer?._headerSent === true && answer !== this.#counted) {
+    if (answer?._headerSent === true && answer !== this.#counted && this.#refused?.has(answer) !== true) {
       this.#counted = answer
       this.#handing.onBegun()
     }

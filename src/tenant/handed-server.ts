@@ -287,6 +287,7 @@ export class HandedServer implements Handing {
 
   #refuse(connection: HandedConnection, req: http.IncomingMessage, res: http.ServerResponse, error: TenantryError): void {
     connection.report(error, 'refused', req)
+    connection.refuse(res)
     if (!res.writableEnded) replyWithError(req, res, error)
   }
 }

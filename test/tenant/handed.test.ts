@@ -68,6 +68,27 @@ for (const [what, request, answer] of [
   })
 }
 
+test('requests that are refused are nobody\'s: they count neither as in flight nor as served', { skip }, async (t) => {
+  const source = `export default (req, res) => req.on('end', () => res.end('hello ' + req.url)).resume()`
+  const { port, context } = await handSource(t, source, { requests: { bodyLimit: 10 } })
+  const client = await connect(t, port)
+  // Behind an answer that is on its way, and before one that is not asked for yet.
+  client.socket.write(ask('/one') + 'POST /no HTTP/1.1\r\nHost: a.test\r\nContent-Length: 11\r\n\r\nhello world')
+  await client.until('413 ')
+  for (const host of ['b.test', 'c.test']) {
+    const other = await connect(t, port)
+    other.socket.write(ask('/two'))
+    await other.until('hello /two')
+    other.socket.write(ask('/x', '', host))
+    assert.match(await other.closed, /421 /)
+  }
+  await eventually('three are counted', () => context.scoreboard.read('handedServed') === 3)
+  client.socket.destroy()
+  await eventually('all are closed', () => context.scoreboard.read('handedConnections') === 0)
+  assert.equal(context.scoreboard.read('handedInFlight'), 0)
+  assert.equal(context.scoreboard.read('handedServed'), 3)
+})
+
 test('a host may be written in capitals', { skip }, async (t) => {
   const { port } = await handSource(t, HELLO)
   assert.match(await exchange(t, port, get('/x').replace('a.test', 'A.Test')), /hello \/x$/)
