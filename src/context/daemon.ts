@@ -1,7 +1,7 @@
 import { TenantryError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { StateMachine } from '../state.ts'
-import { Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
+import { BEAT_INTERVAL, Control, CONTROL_VERSION, ControlLink } from '../wire/control.ts'
 import { readErrorRecord, restoreError } from '../wire/error-record.ts'
 import { spawnDaemon } from './daemon-command.ts'
 import { DaemonLane } from './daemon-lane.ts'
@@ -69,6 +69,10 @@ const MOST_LINES = 5000
 /** How long its streams may stay open when it is gone, and it when its control socket is closed; milliseconds. */
 const LAST_WORDS = 1000
 
+/** How long its answer to a look is waited for, and how long it is not asked again after one; milliseconds. */
+const LOOK_PATIENCE = 100
+const LOOK_DISTANCE = 20
+
 /** Numbers of contexts, never used twice: a late word about one does not meet its successor. */
 let nextContext = 1
 
@@ -104,6 +108,10 @@ export class Daemon {
   #usage = this.#told
   #lastWord: number
   #looked: number
+  /** It was asked how its contexts are. */
+  #look: Promise<void> | undefined
+  #endLook: () => void = () => {}
+  #mayLookAt = 0
   #stopKill: () => void = () => {}
 
   constructor(settings: DaemonSettings) {
@@ -181,6 +189,28 @@ export class Daemon {
     return vessel
   }
 
+  /**
+   * Asks how its contexts are, of which it tells only twice a second. Resolves when it has told, or after a moment;
+   * undefined where it cannot be asked, or was asked just now.
+   */
+  look(): Promise<void> | undefined {
+    const { clock } = this.#settings
+    const now = clock.now()
+    const isSilent = now - this.#lastWord > 2 * BEAT_INTERVAL
+    if (this.#look !== undefined || isSilent || now < this.#mayLookAt || !this.#state.is('serving')) return this.#look
+    this.#look = new Promise((resolve) => {
+      const stop = clock.after(LOOK_PATIENCE, () => this.#endLook())
+      this.#endLook = () => {
+        stop()
+        this.#look = undefined
+        this.#mayLookAt = clock.now() + LOOK_DISTANCE
+        resolve()
+      }
+    })
+    this.#link.post([Control.LOOK])
+    return this.#look
+  }
+
   /** Tells it to end, and kills it when it does not. Idempotent. */
   end(reason: EndReason): void {
     if (!this.#begin(reason)) return
@@ -247,6 +277,9 @@ export class Daemon {
       }
       case Control.BEAT:
         return this.#onBeat(first, second, third)
+      case Control.LOOKED:
+        this.#endLook()
+        return true
       case Control.TAKES:
         this.#lane.open()
         return true
@@ -305,6 +338,7 @@ export class Daemon {
     if (this.#state.is('exited')) return
     this.#stopWatch()
     this.#stopKill()
+    this.#endLook()
     const wasTold = this.#ending !== undefined
     const reason = this.#ending?.reason ?? (error !== undefined || signal !== null ? 'crash' : 'exit')
     this.#ending ??= { reason }

@@ -63,6 +63,10 @@ export class DaemonHost {
       case Control.END:
         this.#contexts.get(message[1] as number)?.end()
         break
+      case Control.LOOK:
+        this.#beat()
+        this.#link.post([Control.LOOKED])
+        break
       case Control.EXIT:
         process.exit()
     }

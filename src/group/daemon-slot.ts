@@ -15,7 +15,7 @@ const FAILURES: ReadonlySet<EndReason> = new Set(['crash', 'exit', 'startup', 'p
 
 /** What a slot needs of the house. */
 export interface SlotHost {
-  readonly groups: Omit<GroupsOptions, 'createContext' | 'createSpare' | 'mayStart' | 'onHandedOver' | 'onHandedUse'>
+  readonly groups: Omit<GroupsOptions, 'createContext' | 'createSpare' | 'mayStart' | 'look' | 'onHandedOver' | 'onHandedUse'>
   openDaemon(): Daemon
   startIn(daemon: Daemon, spec: ContextSpec): Context
   startSpareIn(daemon: Daemon): SpareContext
@@ -55,6 +55,7 @@ export class DaemonSlot {
       // No daemon is started for a spare one.
       createSpare: () => (this.#daemon?.state === 'serving' ? host.startSpareIn(this.#daemon) : undefined),
       mayStart: () => !this.#isDown,
+      look: () => this.#daemon?.look(),
       // Its lease counted as one.
       onHandedOver: () => {
         this.requests--

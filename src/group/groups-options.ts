@@ -24,6 +24,11 @@ export interface GroupsOptions extends AdmissionLimits {
   readonly onHandedOver?: () => void
   /** So many requests were served since the last look on connections that were handed over. */
   readonly onHandedUse?: (requests: number) => void
+  /**
+   * Has what contexts do on such connections told anew, where it is not seen at once; undefined: as fresh as it can be.
+   * Never rejects.
+   */
+  readonly look?: () => Promise<void> | undefined
   /** A client, whose address this is, asked for another context's host on a connection that was handed over. */
   readonly onMisdirected?: (peer: string) => void
   readonly clock: Clock

@@ -110,6 +110,10 @@ export class Groups {
    * @throws TenantryError when admission refuses; while it waits, the promise rejects instead
    */
   acquire(target: GroupTarget, who?: Waiting): Lease | Promise<Lease> {
+    return this.#acquire(target, who, this.#limits.look)
+  }
+
+  #acquire(target: GroupTarget, who: Waiting | undefined, look: GroupsOptions['look']): Lease | Promise<Lease> {
     const now = this.#clock.now()
     const group = this.#current(target, now)
     const { exact } = target
@@ -125,7 +129,12 @@ export class Groups {
       case 'evict':
         // What contexts did on connections of their own counts before one of them goes.
         this.handed.look(now)
-        if (!this.#eviction.makeRoom(decision.victim, target)) throw this.#refuse(decision.otherwise, target)
+        if (!this.#eviction.makeRoom(decision.victim, target)) {
+          // Who seems to be at work there may have answered: asked once, before a client hears that there is no room.
+          const told = this.handed.inFlight > 0 ? look?.() : undefined
+          if (told === undefined) throw this.#refuse(decision.otherwise, target)
+          return told.then(() => this.#acquire(target, who, undefined))
+        }
         return this.#begin(target, group, now, who)
       case 'create':
         return this.#begin(target, group, now, who)

@@ -31,6 +31,10 @@ export const Control = {
   TAKE: 11,
   /** daemon → front: [TAKEN, context, count] so many more were opened by that context, or closed for it. */
   TAKEN: 12,
+  /** front → daemon: [LOOK] how are its contexts now? */
+  LOOK: 13,
+  /** daemon → front: [LOOKED] a BEAT that was made since stands before it. */
+  LOOKED: 14,
 } as const
 
 export const CONTROL_VERSION = 1

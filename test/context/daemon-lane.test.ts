@@ -10,6 +10,7 @@ import { Door } from '../../src/context/door.ts'
 import { descriptorOf } from '../../src/context/handover.ts'
 import { Lane } from '../../src/daemon/lane.ts'
 import { Control, writeNumber } from '../../src/wire/control.ts'
+import { FakeClock } from '../ops/fake-clock.ts'
 import { until } from '../wire/ends.ts'
 import { openDaemon, startIn } from './in-daemon.ts'
 import { connected, openCount, watch } from './sockets.ts'
@@ -91,6 +92,39 @@ for (const [where, label] of [['a thread', 'in-thread.test'], ['the main thread'
     await until(() => context.scoreboard.read('handedServed') === 2)
   })
 }
+
+test('a daemon that is asked tells at once what its contexts do; one that says nothing holds nobody up', { skip }, async (t) => {
+  // Stands still: whatever is waited for, no timer of the front's ends it.
+  const clock = new FakeClock()
+  const daemon = openDaemon(t, {}, { clock })
+  const context = startIn(t, daemon, HELLO)
+  await context.ready
+  const connection = await connected(t)
+  const seen = watch(connection.client)
+  const first = Buffer.from('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n')
+  await until(() => context.handOver({ socket: connection.socket, first, hosts: ['a.test'] }))
+  await until(() => seen.text.endsWith('hello'))
+  // Far less than half a second, after which it tells unasked.
+  for (let looks = 0; context.scoreboard.read('handedServed') === 0; looks++) {
+    assert.ok(looks < 50)
+    await daemon.look()
+    assert.equal(daemon.look(), undefined, 'not again at once')
+    clock.advance(20)
+  }
+  const look = daemon.look()
+  assert.ok(look !== undefined)
+  assert.equal(daemon.look(), look, 'one at a time')
+  await look
+  clock.advance(20)
+  process.kill(daemon.pid as number, 'SIGSTOP')
+  const unanswered = daemon.look()
+  assert.ok(unanswered !== undefined)
+  clock.advance(100)
+  await unanswered
+  daemon.kill('admin')
+  await daemon.ended
+  assert.equal(daemon.look(), undefined)
+})
 
 test('a connection that is given to a context as it ends does not stay open in its daemon', { skip }, async (t) => {
   const daemon = openDaemon(t)

@@ -59,6 +59,34 @@ test('a group makes no room while a connection is on its way into it, or a reque
   assert.deepEqual(house.groups.stats().evictions, { lru: 1 })
 })
 
+test('where what a context does is known late, it is asked for once before there is no room', async () => {
+  let looks = 0
+  let onLook = (): void => {}
+  const look = (): Promise<void> => {
+    looks++
+    onLook()
+    return Promise.resolve()
+  }
+  const { house, context } = await handed(SITE, { maxGroups: 1, maxContexts: 1, look })
+  assert.equal(await codeOf(async () => await house.groups.acquire(targetOf('b.test'))), 'ERR_GROUP_LIMIT')
+  assert.deepEqual([looks, house.groups.stats().refusals], [1, { ERR_GROUP_LIMIT: 1 }])
+  onLook = () => {
+    open(context)
+    answer(context)
+  }
+  await house.visit(targetOf('b.test'))
+  assert.deepEqual([looks, house.groups.stats().evictions, house.groups.stats().refusals], [2, { lru: 1 }, { ERR_GROUP_LIMIT: 1 }])
+})
+
+test('without connections that were handed over there is nothing to ask for', async () => {
+  const house = new House({ maxGroups: 1, maxContexts: 1, look: () => assert.fail('asked') })
+  const asked = house.groups.acquire(SITE)
+  await settle()
+  house.last.becomeReady()
+  await asked
+  assert.equal(await codeOf(() => house.groups.acquire(targetOf('b.test'))), 'ERR_GROUP_LIMIT')
+})
+
 test('what is served on such connections alone is use: it keeps a group from ending for idleness, until it stops', async () => {
   const { house, context } = await handed(targetOf('a.test', { groupLimits: { idleTimeout: 20_000 } }))
   open(context)
