@@ -80,6 +80,8 @@ export interface ResolvedOptions {
   readonly handlerTimeout: number
   /** How long a group may be unused before it is ended. */
   readonly idleTimeout: number
+  /** How long a context may be idle before it collects its garbage and gives the memory back; Node 20 to 24 on Linux only. */
+  readonly trimTimeout: number
   /** How long requests in flight may go on when a context or the runtime closes. */
   readonly drainTimeout: number
   /** How long an ended thread may take to be gone before it counts as a zombie. */
@@ -127,6 +129,7 @@ type DurationName =
   | 'queueTimeout'
   | 'handlerTimeout'
   | 'idleTimeout'
+  | 'trimTimeout'
   | 'drainTimeout'
   | 'terminateTimeout'
   | 'deadlockTimeout'

@@ -34,7 +34,7 @@ function tenant(applicationGroup: LabelSpec, processGroup: LabelSpec = ''): Reso
       deadlockTimeout: 3,
       maxRequests: 4,
       maxAge: 5,
-      terminateTimeout: 6,
+      terminateTimeout: 6, trimTimeout: 0,
     },
     groupLimits: { handlerTimeout: 7, idleTimeout: 8, bodyLimit: 9, maxInFlight: 10, maxQueue: 11 },
   }

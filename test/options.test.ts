@@ -58,7 +58,7 @@ test('defaults are filled in, and the result is frozen', () => {
       handlerTimeout: 60_000,
       idleTimeout: 600_000,
       drainTimeout: 10_000,
-      terminateTimeout: 2000,
+      trimTimeout: 5000, terminateTimeout: 2000,
       deadlockTimeout: 60_000,
       memoryLimit: 256 * MB,
       cpuTimeLimit: 0,

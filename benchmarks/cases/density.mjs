@@ -19,6 +19,8 @@ const KINDS = {
 const LOOKS = 6
 const PAUSE = 250
 const MOST_ROUNDS = 3
+/** `trimTimeout` of 5s, two heartbeats and the pauses of all. */
+const TRIMMED = 8000
 const COLUMNS = [
   { key: 'memory', title: 'private MB each', digits: 2, ratio: true },
   { key: 'descriptors', title: 'descriptors each', digits: 1 },
@@ -62,6 +64,8 @@ async function fill(kind) {
 }
 
 async function settled(pid) {
+  // Idle is who has had no request for a while: then a context gives back what its start left.
+  await sleep(TRIMMED)
   const looks = []
   for (let look = 0; look < LOOKS; look += 1) {
     await sleep(PAUSE)

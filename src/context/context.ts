@@ -27,6 +27,7 @@ export interface ContextLimits {
   readonly maxRequests: number
   readonly maxAge: number
   readonly terminateTimeout: number
+  readonly trimTimeout: number
 }
 
 /** Node's permission model for one context: what it may read and write besides its own code. */

@@ -136,9 +136,9 @@ export class LiveContext implements Context, ContextListener, VesselListener {
   }
 
   onHello(): void {
-    const { mounts, kind, preload, directory, label, requests, pace } = this.spec
+    const { mounts, kind, preload, directory, label, requests, pace, limits: { trimTimeout } } = this.spec
     const held = pace === undefined ? undefined : { requests, pace }
-    this.#channel.load({ mounts, kind, preload, directory, label, held, environment: this.#environment })
+    this.#channel.load({ mounts, kind, preload, directory, label, held, environment: this.#environment, trimTimeout })
   }
 
   onReady(): void {

@@ -21,6 +21,8 @@ export interface GroupContextStats {
   readonly served: number
   /** Heap and external memory, bytes. */
   readonly memory: number
+  /** How often it has given memory back while it was idle; see `trimTimeout`. */
+  readonly trims: number
 }
 
 /** Connections that a group's contexts have got, and what they do on them. */
@@ -139,7 +141,7 @@ function describe(group: Group, registry: Registry<Group>): GroupStats {
 
 function describeMember({ context: { id, state, scoreboard }, inFlight, handed }: Member): GroupContextStats {
   const memory = scoreboard.read('heapUsed') + scoreboard.read('external')
-  return { id, state, inFlight: inFlight + handed.inFlight, served: scoreboard.read('served'), memory }
+  return { id, state, inFlight: inFlight + handed.inFlight, served: scoreboard.read('served'), memory, trims: scoreboard.read('trims') }
 }
 
 function countHanded(members: readonly Member[]): HandedStats {

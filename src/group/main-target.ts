@@ -17,6 +17,8 @@ export function mainTarget(target: GroupTarget): GroupTarget {
       threads: 1,
       contextLimits: Object.freeze({
         ...tenant.contextLimits, memoryLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0,
+        // Its pause would be felt by all contexts of the daemon.
+        trimTimeout: 0,
       }),
       groupLimits: Object.freeze({ ...tenant.groupLimits, idleTimeout: 0 }),
     })

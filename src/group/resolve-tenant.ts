@@ -24,6 +24,7 @@ export interface TenantDefaults extends ContextLimits, GroupLimits {
 
 const CONTEXT_LIMITS = [
   'startupTimeout', 'memoryLimit', 'bufferLimit', 'cpuTimeLimit', 'deadlockTimeout', 'maxRequests', 'maxAge', 'terminateTimeout',
+  'trimTimeout',
 ] as const satisfies readonly LimitName[]
 const GROUP_LIMITS = [
   'handlerTimeout', 'idleTimeout', 'bodyLimit', 'maxInFlight', 'maxQueue',

@@ -8,6 +8,7 @@ export interface TenantLimits {
   readonly startupTimeout?: number | string
   readonly handlerTimeout?: number | string
   readonly idleTimeout?: number | string
+  readonly trimTimeout?: number | string
   readonly deadlockTimeout?: number | string
   readonly terminateTimeout?: number | string
   readonly memoryLimit?: number | string

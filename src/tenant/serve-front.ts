@@ -1,7 +1,9 @@
 import v8 from 'node:v8'
+import type { HeapInfo } from 'node:v8'
 import { MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Cell } from '../wire/scoreboard.ts'
+import { collectAll, IdleMemory } from './idle-memory.ts'
 import { nodeFs } from './node-internals.ts'
 import { Service } from './service.ts'
 import type { HandoverMessage } from '../wire/handover.ts'
@@ -25,7 +27,14 @@ export async function serveFront(
 ): Promise<void> {
   scoreboard.write(Cell.threadId, readThreadId())
   beat(scoreboard)
-  setInterval(beat, HEARTBEAT_INTERVAL, scoreboard).unref()
+  const memory = new IdleMemory(collectAll)
+  setInterval(() => {
+    const { used_heap_size: heapUsed } = beat(scoreboard)
+    const { isIdle } = service
+    const trimTimeout = isIdle ? service.request.trimTimeout ?? 0 : 0
+    const served = scoreboard.read('served')
+    if (memory.look(Date.now(), trimTimeout, served, !isIdle, heapUsed)) scoreboard.add(Cell.trims, 1)
+  }, HEARTBEAT_INTERVAL).unref()
   const carrier = await open(link, (batch) => service.channel.receive(batch))
   const service: Service = new Service(carrier, scoreboard, {
     ref: () => carrier.ref(),
@@ -72,9 +81,10 @@ function readThreadId(): number {
   }
 }
 
-function beat(scoreboard: Scoreboard): void {
+function beat(scoreboard: Scoreboard): HeapInfo {
   const heap = v8.getHeapStatistics()
   scoreboard.write(Cell.heapUsed, heap.used_heap_size)
   scoreboard.write(Cell.external, heap.external_memory)
   scoreboard.write(Cell.heartbeat, Date.now())
+  return heap
 }

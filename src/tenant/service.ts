@@ -124,6 +124,11 @@ export class Service implements FrontListener, ExchangeTotals {
     return this.#draining || this.#serversClosed
   }
 
+  /** It has applications, has nothing to do for any of them, and goes on; see idle-memory.ts. */
+  get isIdle(): boolean {
+    return this.applications.length > 0 && this.inFlight === 0 && !this.ending
+  }
+
   get scoreboard(): Scoreboard {
     return this.#scoreboard
   }

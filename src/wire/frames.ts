@@ -170,6 +170,8 @@ export interface LoadRequest {
   readonly environment?: Readonly<Record<string, string>> | undefined
   /** undefined: no connection is handed to it. */
   readonly held?: Held | undefined
+  /** How long it is idle before it gives memory back, in milliseconds; undefined and 0: never. */
+  readonly trimTimeout?: number | undefined
 }
 
 /** An error as it crosses: a cloned Error would lose its class and its code. */

@@ -33,6 +33,8 @@ export const Cell = {
   handedQueued: 14,
   /** How many its daemon lost. */
   handedLost: 15,
+  /** How often it has given back memory while it was idle. */
+  trims: 16,
 } as const
 
 export type ScoreboardCell = keyof typeof Cell

@@ -21,7 +21,7 @@ const TENANT: TenantDescription = {
     cpuTimeLimit: 0,
     maxRequests: 0,
     maxAge: 0,
-    terminateTimeout: 1,
+    terminateTimeout: 1, trimTimeout: 0,
     handlerTimeout: 60_000,
     idleTimeout: 0,
     bodyLimit: 0,

@@ -6,7 +6,7 @@ import type { ScoreboardSnapshot } from '../../src/wire/scoreboard.ts'
 
 const QUIET: ScoreboardSnapshot = {
   heartbeat: 0, inFlight: 0, served: 0, connections: 0, lastActivity: 0, bytesIn: 0, bytesOut: 0, heapUsed: 0, external: 0, threadId: 0,
-  handedConnections: 0, handedInFlight: 0, handedServed: 0, handedOpened: 0, handedQueued: 0, handedLost: 0,
+  handedConnections: 0, handedInFlight: 0, handedServed: 0, handedOpened: 0, handedQueued: 0, handedLost: 0, trims: 0,
 }
 const LIMITS: HealthLimits = { memoryLimit: 1000, cpuTimeLimit: 2000, deadlockTimeout: 500, maxRequests: 10, maxAge: 9000, idleTimeout: 3000 }
 const TIMES: HealthTimes = { age: 0, cpu: 0, idle: 0, silent: 0 }

@@ -22,7 +22,7 @@ export const LIMITS: ContextLimits = {
   deadlockTimeout: 0,
   maxRequests: 0,
   maxAge: 0,
-  terminateTimeout: 2000,
+  terminateTimeout: 2000, trimTimeout: 0,
 }
 
 const NO_PACE: ConnectionPace = {

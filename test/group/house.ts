@@ -11,7 +11,7 @@ import { FakeSpare } from './fake-spare.ts'
 const label: Label = Object.assign(() => ({ key: 'x', shown: 'x' }), { kind: 'literal', perMount: false } as const)
 
 export const OFF: ContextLimits = {
-  startupTimeout: 0, memoryLimit: 0, bufferLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, terminateTimeout: 1000,
+  startupTimeout: 0, memoryLimit: 0, bufferLimit: 0, cpuTimeLimit: 0, deadlockTimeout: 0, maxRequests: 0, maxAge: 0, terminateTimeout: 1000, trimTimeout: 0,
 }
 
 const GROUP_LIMITS: GroupLimits = { handlerTimeout: 0, idleTimeout: 0, bodyLimit: 0, maxInFlight: 0, maxQueue: 100 }

@@ -22,6 +22,7 @@ test('what a tenant does not set is the default of the runtime', () => {
   const tenant = resolve('server.js')
   assert.deepEqual(tenant.contextLimits, {
     startupTimeout: 1001, memoryLimit: 64 * 1024 ** 2, bufferLimit: 1007, cpuTimeLimit: 1002, deadlockTimeout: 1003, maxRequests: 4, maxAge: 1005, terminateTimeout: 1006,
+    trimTimeout: 1012,
   })
   assert.deepEqual(tenant.groupLimits, { handlerTimeout: 1007, idleTimeout: 1008, bodyLimit: 1009, maxInFlight: 10, maxQueue: 11 })
   assert.equal(tenant.kind, 'auto')
