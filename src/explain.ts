@@ -2,16 +2,19 @@ import { domainToASCII } from 'node:url'
 import { describeCertificate } from './describe.ts'
 import { asTenantryError, TenantryError } from './errors.ts'
 import { openDescriptors } from './context/descriptors.ts'
+import { readFirstBytes } from './http/first-bytes.ts'
 import { clientOf, factsOf } from './http/head-facts.ts'
 import { isProxy, obstacleIn, reasonOf, RELAY_REASONS } from './http/lane-choice.ts'
 import { createAllowList } from './label/allow.ts'
 import { parseAuthority } from './label/host.ts'
 import { createTrust } from './label/trust.ts'
+import { logsRequests } from './ops/logger.ts'
 import { openDirectory, openResolver } from './resolving.ts'
 import { showValue } from './units.ts'
 import type { TenantDescription } from './describe.ts'
 import type { FoundTenant, TenantDirectory, TenantProblem } from './group/tenant.ts'
 import type { Dispatch } from './http/hooks.ts'
+import type { RelayReason } from './http/lane-choice.ts'
 import type { RequestSource } from './http/passage.ts'
 import type { Route } from './http/resolve.ts'
 import type { LabelKind } from './label/request-facts.ts'
@@ -131,12 +134,25 @@ function explainRoute(steps: Steps, { target, mount }: Route): void {
   steps.limits = { ...tenant.contextLimits, ...tenant.groupLimits }
 }
 
-function explainLane(steps: Steps, options: ResolvedOptions, { socket, rawHeaders }: RequestSource, route: Route): void {
-  const peer = { clientAddress: socket.remoteAddress ?? '', clientPort: undefined, encrypted: false }
+/** In the order in which a server decides. Who offers HTTP/2, or listens to a program's events, is not known here. */
+function explainLane(steps: Steps, options: ResolvedOptions, source: RequestSource, route: Route): void {
+  const peer = { clientAddress: source.socket.remoteAddress ?? '', clientPort: undefined, encrypted: false }
   const reason = obstacleIn(options, options.lane === 'relay' || openDescriptors() !== undefined)
-    ?? (socket.encrypted === true && route.target.tenant.tls === undefined ? 'certificate' : undefined)
-    ?? (isProxy(peer, createTrust(options.trustProxy)) ? 'proxy' : reasonOf(route, rawHeaders))
+    ?? (logsRequests(options.logger) ? 'events' : undefined)
+    ?? (isProxy(peer, createTrust(options.trustProxy)) ? 'proxy' : undefined)
+    ?? (source.socket.encrypted === true ? reasonByHello(route) : reasonByHead(source, route))
   steps.lane = reason === undefined ? { name: 'handoff', why: null } : { name: 'relay', why: RELAY_REASONS[reason] }
+}
+
+/** Before the handshake only the host is known. */
+function reasonByHello(route: Route): RelayReason | undefined {
+  return route.target.tenant.tls === undefined ? 'certificate' : reasonOf(route, [])
+}
+
+function reasonByHead({ method, url, rawHeaders }: RequestSource, route: Route): RelayReason | undefined {
+  const fields = Array.from({ length: rawHeaders.length / 2 }, (_, at) => `${rawHeaders[2 * at]}: ${rawHeaders[2 * at + 1]}\r\n`)
+  const head = Buffer.from(`${method} ${url} HTTP/1.1\r\n${fields.join('')}\r\n`, 'latin1')
+  return readFirstBytes(head) === undefined ? 'head' : reasonOf(route, rawHeaders)
 }
 
 function explainTenant(steps: Steps, { pattern, tenant }: FoundTenant): void {

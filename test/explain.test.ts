@@ -2,6 +2,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import fc from 'fast-check'
+import { pino } from 'pino'
 import { openDescriptors } from '../src/context/descriptors.ts'
 import { explainRequest } from '../src/explain.ts'
 import { RELAY_REASONS } from '../src/http/lane-choice.ts'
@@ -52,6 +53,8 @@ test('over TLS, the certificate of the tenant is shown, and decides whether its 
   const one = await explain({ tenants, lane: 'auto' }, 'https://one.example.test/')
   assert.deepEqual(one.certificate, { hosts: 'DNS:one.example.test', validTo: '2126-10-29T20:30:01.000Z' })
   assert.deepEqual(one.lane, { name: 'handoff', why: null })
+  // The connection moves before its head can be read.
+  assert.deepEqual((await explain({ tenants, lane: 'auto' }, 'https://one.example.test/', ['Via', '1.1 x'])).lane, one.lane)
   const two = await explain({ tenants, lane: 'auto' }, 'https://two.example.test/')
   assert.equal(two.certificate, null)
   assert.match(String(two.lane?.why), /no certificate of its own/)
@@ -133,20 +136,29 @@ test('explain and the server agree on every request: they ask the same functions
 test('the lane of a connection that begins with the request is explained, and why it is not the other one', async (t) => {
   const tenants = await tenantFolder(t, { 'a.test': COUNTING })
   const lanes: unknown[] = []
-  for (const [options, rawHeaders] of [
+  for (const [options, rawHeaders, method] of [
     [{}, []],
     [{ lane: 'relay' }, []],
     [{}, ['X-Forwarded-For', '192.0.2.7']],
     [{ trustProxy: '192.0.2.0/24' }, []],
     [{ applicationGroup: () => 'x' }, []],
     [{ access: () => true }, []],
+    [{ logger: { level: 'trace' } }, []],
+    [{ logger: pino({ level: 'debug' }) }, []],
+    [{ logger: { level: 'info' } }, []],
+    [{ logger: false }, []],
+    [{}, [], 'PROPFIND'],
+    [{}, ['Content-Length', '3', 'Transfer-Encoding', 'chunked']],
+    [{}, ['X-Long', 'x'.repeat(8192)]],
   ] as const) {
-    lanes.push((await explain({ tenants, ...options }, 'http://a.test/', [...rawHeaders])).lane)
+    lanes.push((await explain({ tenants, ...options }, 'http://a.test/', [...rawHeaders], method)).lane)
   }
   const relay = (reason: keyof typeof RELAY_REASONS): unknown => ({ name: 'relay', why: RELAY_REASONS[reason] })
   const can = openDescriptors() !== undefined
   const or = (lane: unknown): unknown => (can ? lane : relay('descriptors'))
   assert.deepEqual(lanes, [
     or({ name: 'handoff', why: null }), relay('option'), or(relay('proxy')), or(relay('proxy')), or(relay('label')), or(relay('hooks')),
+    or(relay('events')), or(relay('events')), or({ name: 'handoff', why: null }), or({ name: 'handoff', why: null }),
+    or(relay('head')), or(relay('head')), or(relay('head')),
   ])
 })

@@ -68,11 +68,16 @@ function asText({ request, ...steps }: Explanation): string {
     ['process', processGroup === null ? undefined : named(processGroup, 'this one')],
     ['limits', limits === null ? undefined : Object.entries<number>({ ...limits }).map(([name, value]) => shown(name, value)).join(', ')],
     ['tls', certificate === null ? undefined : `the tenant's own certificate, for ${certificate.hosts} until ${certificate.validTo.slice(0, 10)}`],
-    ['lane', lane === null ? undefined : lane.why === null ? 'hand-off' : `${lane.name}: ${lane.why}`],
+    ['lane', lane === null ? undefined : laneText(lane, encrypted)],
     ['problem', problem === null ? undefined : `${problem.pattern}: ${problem.message}`],
     ['answer', refusal === null ? "the application's" : `${refusal.status} ${refusal.code}: ${refusal.message}`],
   ]
   return rows.flatMap(([title, text]) => (text === undefined ? [] : [`${title.padEnd(10)}  ${text}\n`])).join('')
+}
+
+function laneText({ name, why }: NonNullable<Explanation['lane']>, encrypted: boolean): string {
+  if (why !== null) return `${name}: ${why}`
+  return encrypted ? 'hand-off; relay for a client that offers HTTP/2, unless --http2 is off' : 'hand-off'
 }
 
 const BY: Readonly<Record<ExplainedName['by'], string>> = {

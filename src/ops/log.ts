@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { systemClock, type Clock } from '../clock.ts'
 import { ERROR_STATUS } from '../errors.ts'
 import { subscribe, type EndReason, type EventPayloads } from '../events.ts'
-import type { Logger } from './logger.ts'
+import { logsRequests, type Logger } from './logger.ts'
 import { RateLimit } from './rate-limit.ts'
 import { readTenantLine } from './tenant-line.ts'
 
@@ -109,7 +109,7 @@ function listen(logger: Logger, clock: Clock): () => void {
     }),
   ]
   // A line for each request only where somebody asked for it: listening costs every request.
-  if (logger.isLevelEnabled('debug')) {
+  if (logsRequests(logger)) {
     stops.push(subscribe('tenantry:request:finish', (fields) => logger.debug(fields, 'request')))
   }
   return () => {

@@ -20,6 +20,12 @@ export function openLogger(option: LoggerOption): Logger | undefined {
   return createLogger(option, process.stdout, process.env)
 }
 
+/** Whether it has a line for each request. Opens nothing. */
+export function logsRequests(option: LoggerOption): boolean {
+  if (option === false) return false
+  return (isLogger(option) ? option : pino(option, { write: () => {} })).isLevelEnabled('debug')
+}
+
 /**
  * A logger on a stream: readable lines on a terminal, JSON otherwise.
  * Colours unless NO_COLOR is set (https://no-color.org: to anything but the empty text).

@@ -66,6 +66,16 @@ test('a request that would be served is explained line by line, exit code 0', as
   assert.deepEqual(world.asked[0], '81')
 })
 
+test('a connection that is handed over is explained, and over TLS whose is not', async (t) => {
+  const laneOf = async (encrypted: boolean): Promise<string | undefined> => {
+    const world = worldOf(t, { ...SERVED, lane: { name: 'handoff', why: null }, request: { ...SERVED.request, encrypted } })
+    await run(['explain', 'a.example.test'], world)
+    return world.out.join('').split('\n').find((line) => line.startsWith('lane'))
+  }
+  assert.equal(await laneOf(false), 'lane        hand-off')
+  assert.match(String(await laneOf(true)), /^lane        hand-off; relay for a client that offers HTTP\/2/)
+})
+
 test('a refusal is explained, too, and is exit code 1', async (t) => {
   const world = worldOf(t, REFUSED)
   assert.deepEqual(await run(['explain', 'a.example.test', 'tenants'], world), { code: 1, stuck: false })
