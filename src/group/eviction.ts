@@ -39,7 +39,7 @@ export class Eviction {
 
   /** Over maxMemory the idle groups go, the longest unused first, one at a time: the next look sees what it gave. */
   watchMemory(now: number): void {
-    const { maxMemory, residentMemory = () => process.memoryUsage.rss() } = this.#limits
+    const { maxMemory, residentMemory } = this.#limits
     this.#count.strained = maxMemory > 0 && residentMemory() > maxMemory
     if (!this.#count.strained || this.#count.ending > 0 || this.#births.spares.giveUp('pressure')) return
     this.#longestUnused(now, (group) => group.idle && group.holdsContext)?.retire('pressure')

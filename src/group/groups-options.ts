@@ -6,8 +6,8 @@ import type { AdmissionLimits } from './admission.ts'
 export interface GroupsOptions extends AdmissionLimits {
   /** Of the whole process, bytes; 0 is off. Past it idle groups go and none is born. */
   readonly maxMemory: number
-  /** Bytes that the process holds; default: ask the system. */
-  readonly residentMemory?: () => number
+  /** Bytes that the process holds; never throws. */
+  readonly residentMemory: () => number
   /** Milliseconds. */
   readonly queueTimeout: number
   /** Milliseconds. */

@@ -48,7 +48,7 @@ export class House {
 
   constructor(options: Partial<GroupsOptions> = {}) {
     this.groups = new Groups({
-      maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0, maxZombies: 100, maxMemory: 0,
+      maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0, maxZombies: 100, maxMemory: 0, residentMemory: () => 0,
       queueTimeout: 10_000, drainTimeout: 5000,
       clock: this.clock,
       random: () => 0.5,

@@ -89,7 +89,7 @@ export class ProcessHouse {
     this.group = new ProcessGroup({
       name: 'pool', startAhead, limits: { ...NO_LIMITS, ...limits },
       groups: {
-        maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0, maxZombies, maxMemory: 0, spares,
+        maxGroups: 10, maxContexts: 10, maxGroupsPerPattern: 0, maxStarts: 0, maxStarting: 0, maxZombies, maxMemory: 0, residentMemory: () => 0, spares,
         queueTimeout: 10_000, drainTimeout: 5000, clock: this.clock, random: () => 0,
       },
       startSpareIn: (daemon) => {

@@ -49,7 +49,8 @@ class House {
   constructor(t: TestContext, entry: string) {
     this.#entry = entry
     this.groups = new Groups({
-      ...CAPS, queueTimeout: 10_000, drainTimeout: 5000, clock: systemClock, createContext: (spec) => this.#create(spec),
+      ...CAPS, residentMemory: () => 0, queueTimeout: 10_000, drainTimeout: 5000, clock: systemClock,
+      createContext: (spec) => this.#create(spec),
     })
     t.after(() => this.groups.destroy())
     t.after(subscribe('tenantry:context:exit', () => { this.exits++ }))
