@@ -9,18 +9,17 @@ import { BodyDeadlines } from './connection/body-deadlines.ts'
 import { Certificates } from './http/certificates.ts'
 import { Dispatcher } from './http/dispatch.ts'
 import { HeadDeadlines } from './http/head-deadlines.ts'
-import { keepsKey } from './http/resolve.ts'
 import { Lanes } from './http/lane.ts'
 import { listen } from './http/server.ts'
 import { readAhead } from './http/server-names.ts'
 import { ServerEnd } from './http/server-end.ts'
 import { SendDeadlines } from './connection/send-deadlines.ts'
 import { Sweep } from './connection/sweep.ts'
-import { createTrust } from './label/trust.ts'
 import { startLog } from './ops/log.ts'
 import { openLogger } from './ops/logger.ts'
 import { resolveOptions } from './options.ts'
-import { changeLive, openDirectory, openDirectoryLater, openResolver } from './resolving.ts'
+import { openDirectory } from './resolving.ts'
+import { Serving } from './serving.ts'
 import { warnAboutHost } from './host-warnings.ts'
 import { StateMachine } from './state.ts'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -32,14 +31,13 @@ import type { Houses } from './daemons.ts'
 import type { GroupTarget } from './group/lease.ts'
 import type { ProcessGroups } from './group/process-groups.ts'
 import type { ProcessGroupStats } from './group/process-group-stats.ts'
-import type { DirectoryChange, TenantDirectory, TenantProblem } from './group/tenant.ts'
+import type { DirectoryChange, TenantProblem } from './group/tenant.ts'
 import type { PeerInfo } from './http/fetch-source.ts'
-import type { Resolver } from './http/resolve.ts'
 import type { LaneStats } from './http/lane-choice.ts'
 import type { WatchedServer } from './http/head-deadlines.ts'
 import type { ListenOptions } from './http/server.ts'
 import type { ListenTls } from './http/tls-options.ts'
-import type { ClientFacts, Trust } from './label/trust.ts'
+import type { ClientFacts } from './label/trust.ts'
 import type { ResolvedOptions, RuntimeOptions } from './options.ts'
 import type { Transitions } from './state.ts'
 
@@ -158,22 +156,16 @@ class TenantRuntime implements Runtime {
   readonly #servers = new Set<ServerEnd>()
   readonly #certificates = new Certificates(systemClock)
   readonly #stopLog: () => void
-  #options: ResolvedOptions
-  #directory: TenantDirectory
-  #resolver: Resolver
-  #trust: Trust
+  readonly #serving: Serving
   #speaksTls = false
   #closing: Promise<CloseReport> | undefined
   #refreshing: Promise<unknown> = Promise.resolve()
 
   constructor(options: ResolvedOptions) {
-    this.#options = options
-    this.#directory = openDirectory(options)
-    this.#trust = createTrust(options.trustProxy)
+    this.#serving = new Serving(options)
     // Not before: a runtime that cannot be made must leave no subscriber behind.
     const logger = openLogger(options.logger)
     this.#stopLog = logger === undefined ? () => {} : startLog(logger)
-    this.#resolver = openResolver(this.#directory, options)
     this.#houses = openHouses(options, (peer) => this.#lanes.keep(peer))
     this.#groups = this.#houses.groups
     const sweep = new Sweep(systemClock)
@@ -183,13 +175,13 @@ class TenantRuntime implements Runtime {
     )
     const ways = {
       groups: this.#groups,
-      trust: (peer: ClientFacts, rawHeaders: readonly string[]) => this.#trust(peer, rawHeaders),
-      resolver: () => this.#resolver,
+      trust: (peer: ClientFacts, rawHeaders: readonly string[]) => this.#serving.trust(peer, rawHeaders),
+      resolver: () => this.#serving.resolver,
       accepts: () => this.#closing === undefined,
     }
     this.#lanes = new Lanes({
       ...ways,
-      options: () => this.#options,
+      options: () => this.options,
       hasDescriptors: () => openDescriptors() !== undefined,
       maxConnections: options.maxConnections,
       countHanded: () => this.#groups.countHanded(),
@@ -211,7 +203,7 @@ class TenantRuntime implements Runtime {
   }
 
   get options(): ResolvedOptions {
-    return this.#options
+    return this.#serving.options
   }
 
   get state(): RuntimeState {
@@ -249,8 +241,8 @@ class TenantRuntime implements Runtime {
     this.#lanes.open()
     const server = await listen(this.#dispatcher, this.#heads, this.#lanes, options, {
       certificates: this.#certificates,
-      tenantOf: (host) => this.#resolver.tenantOf(host),
-      handshakeTimeout: this.#options.headerTimeout,
+      tenantOf: (host) => this.#serving.resolver.tenantOf(host),
+      handshakeTimeout: this.options.headerTimeout,
     })
     if (options.tls !== undefined) {
       this.#speaksTls = true
@@ -273,15 +265,15 @@ class TenantRuntime implements Runtime {
   }
 
   patterns(): readonly string[] | undefined {
-    return this.#directory.patterns()
+    return this.#serving.directory.patterns()
   }
 
   problems(): readonly TenantProblem[] {
-    return this.#directory.problems()
+    return this.#serving.directory.problems()
   }
 
   async refresh(given?: RuntimeOptions): Promise<DirectoryChange> {
-    const read = this.#refreshing.then(() => this.#readAgain(given))
+    const read = this.#refreshing.then(() => this.#serving.readAgain(given && resolveOptions(given)))
     // One after the other: what was asked for last is what counts in the end.
     this.#refreshing = read.catch(() => {})
     const change = await read
@@ -295,8 +287,7 @@ class TenantRuntime implements Runtime {
   }
 
   async reload(label: string): Promise<boolean> {
-    await this.#directory.refresh()
-    this.#resolver = openResolver(this.#directory, this.options)
+    await this.#serving.readTenants()
     if (this.#speaksTls) await this.#readCertificates()
     const targets = this.#groups.targets().filter((target) => target.key === label || target.label === label)
     await Promise.all(targets.map((target) => this.#renew(target)))
@@ -357,44 +348,23 @@ class TenantRuntime implements Runtime {
   /** What is wrong with a certificate is said now, and not when a client comes. */
   async #readCertificates(): Promise<void> {
     await this.#certificates.refresh()
-    await readAhead(this.#certificates, this.#directory)
-  }
-
-  async #readAgain(given: RuntimeOptions | undefined): Promise<DirectoryChange> {
-    const options = given === undefined ? this.#options : changeLive(this.#options, resolveOptions(given))
-    const directory = given === undefined ? this.#directory : openDirectoryLater(options)
-    const trust = createTrust(options.trustProxy)
-    const change = await directory.refresh(this.#directory)
-    this.#resolver = openResolver(directory, options)
-    this.#directory = directory
-    this.#options = options
-    this.#trust = trust
-    return change
+    await readAhead(this.#certificates, this.#serving.directory)
   }
 
   /** After a change of the source: a group whose tenant changed is reloaded, and goes on as it was if that fails. */
   async #refreshGroup(target: GroupTarget): Promise<void> {
-    const { host, label, pattern, tenant } = target
     try {
-      const found = await this.#directory.find(host)
-      const { revision, identity } = tenant
-      const isSame = found?.pattern === pattern && found.tenant.revision === revision && found.tenant.identity === identity
-      if (isSame && keepsKey(target, found.tenant)) return
-      await this.#renew(target)
+      if (!(await this.#serving.isCurrent(target))) await this.#renew(target)
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
-      publish('tenantry:warning', { label, message: `The reload failed and the old version goes on: ${why}` })
+      publish('tenantry:warning', { label: target.label, message: `The reload failed and the old version goes on: ${why}` })
     }
   }
 
   /** The tenant as it is now in a new context; a group whose tenant is gone, or has become another's, drains. */
   async #renew(target: GroupTarget): Promise<void> {
-    const { key, host, pattern } = target
-    const found = await this.#directory.find(host)
-    if (found === undefined || found.pattern !== pattern || !keepsKey(target, found.tenant)) {
-      this.#groups.retire(key, 'reload')
-    } else {
-      await this.#groups.reload(key, (old) => this.#resolver.retarget(old, found.tenant))
-    }
+    const tenant = await this.#serving.tenantOf(target)
+    if (tenant === undefined) this.#groups.retire(target.key, 'reload')
+    else await this.#groups.reload(target.key, (old) => this.#serving.resolver.retarget(old, tenant))
   }
 }
