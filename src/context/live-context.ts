@@ -236,7 +236,9 @@ export class LiveContext implements Context, ContextListener, VesselListener {
     if (!wasStarting) {
       return { reason, error: new TenantryError('ERR_CONTEXT_EXITED', `The context of '${label}' ${how}`, { label, cause }) }
     }
-    const hint = cause === undefined ? '; it exports nothing that can be served and no server listens' : ''
+    // 0: its event loop ran empty; 13: its top-level await never settled. With any other it has ended itself.
+    const ranDry = cause === undefined && (exitCode === 0 || exitCode === 13)
+    const hint = ranDry ? '; it exports nothing that can be served and no server listens' : ''
     const message = `The application of '${label}' ${how} while it was loading${hint}`
     return { reason: 'startup', error: new TenantryError('ERR_START_FAILED', message, { label, cause }) }
   }

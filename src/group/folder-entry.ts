@@ -7,7 +7,7 @@ import { TenantryError } from '../errors.ts'
 const MAX_JSON = 1024 * 1024
 
 /** Tried in this order when neither tenant.json nor package.json names an entry. */
-const NAMES = ['server', 'index', 'src/server']
+const NAMES = ['server', 'index', 'app', 'src/server']
 
 /** What an import in Node looks for in package.json's exports. */
 const CONDITIONS = ['node', 'import', 'module-sync', 'default', 'require']
@@ -35,7 +35,15 @@ export function findEntry(folder: string): string {
   }
   const names = `${NAMES.join(', ')} with ${endings.join(', ')}`
   const message = `no entry: tenant.json names none, package.json has no main that exists, and there is no ${names}`
-  throw new TenantryError('ERR_CONFIG', message)
+  throw new TenantryError('ERR_CONFIG', message + adviceOnTypes(folder, endings))
+}
+
+/** What to do about an entry in TypeScript where this Node does not run it. */
+function adviceOnTypes(folder: string, endings: readonly string[]): string {
+  if (endings.includes('.ts')) return ''
+  const found = NAMES.map((name) => `${name}.ts`).find((name) => isFile(path.join(folder, name)))
+  if (found === undefined) return ''
+  return `; there is ${found}, which Node ${process.versions.node} does not run: compile it, or take Node 22.18 or later`
 }
 
 /**

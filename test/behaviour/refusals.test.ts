@@ -80,6 +80,7 @@ const BROKEN = {
   'syntax.test': 'export default (req, res => {',
   'import.test': `import './not-there.mjs'`,
   'exits.test': 'process.exit(3)',
+  'nothing.test': 'export const port = 3000',
   'rejects.test': `await Promise.reject(Object.assign(new Error('no database on purpose'), { code: 'EDB' }))`,
 } as const
 
@@ -95,7 +96,7 @@ test('a start that fails is answered 500, the reason stands in the log and never
     await eventually(`the log says why ${host} failed`, () => log.some((line) => line['label'] === `${host}:${port}` && line['code'] === 'ERR_START_FAILED'))
   }
   const reasons = JSON.stringify(log)
-  for (const reason of ['broken on purpose', 'no database on purpose', 'not-there.mjs', 'exited with code 3']) {
+  for (const reason of ['broken on purpose', 'no database on purpose', 'not-there.mjs', 'exited with code 3 while it was loading"', 'it exports nothing that can be served']) {
     assert.ok(reasons.includes(reason), reason)
   }
   assert.equal((await ask(port, 'fine.test')).status, 200)

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { runnableEndings } from '../../src/group/folder-entry.ts'
 import { openSource } from '../../src/group/tenant-source.ts'
 import type { FoundTenant, TenantDirectory } from '../../src/group/tenant.ts'
 import { DEFAULTS } from './source-defaults.ts'
@@ -39,6 +40,7 @@ test('an entry is found in tenant.json, then package.json, then by name', (t) =>
     'lost-main.test/package.json': { main: 'index.js' }, 'lost-main.test/server.mjs': '',
     'server.test/server.js': '', 'server.test/index.js': '',
     'index.test/index.cjs': '', 'source.test/src/server.js': '',
+    'express.test/app.js': '', 'express.test/package.json': { scripts: { start: 'node bin/www' } }, 'express.test/src/server.js': '',
   })
   const directory = openSource(root, DEFAULTS)
   assert.deepEqual(directory.problems(), [])
@@ -46,6 +48,7 @@ test('an entry is found in tenant.json, then package.json, then by name', (t) =>
   assert.deepEqual(entries, {
     'settings.test': 'app.js', 'limits.test': 'server.js', 'main.test': 'main.js', 'exports.test': 'esm.mjs',
     'lost-main.test': 'server.mjs', 'server.test': 'server.js', 'index.test': 'index.cjs', 'source.test': 'server.js',
+    'express.test': 'app.js',
   })
 })
 
@@ -62,6 +65,14 @@ test('without _default an unknown host has no tenant', (t) => {
   assert.equal(directory.find('b.test'), undefined)
 })
 
+test('an entry in TypeScript is served where Node runs it, and elsewhere the problem says what to do', (t) => {
+  const directory = openSource(folder(t, { 'typed.test/index.ts': '', 'both.test/index.ts': '', 'both.test/app.js': '' }), DEFAULTS)
+  const runs = runnableEndings().includes('.ts')
+  assert.equal(entryOf(directory, 'both.test'), runs ? 'index.ts' : 'app.js')
+  if (runs) return assert.equal(entryOf(directory, 'typed.test'), 'index.ts')
+  assert.match(directory.problems()[0]?.message ?? '', /there is index\.ts, which Node [\d.]+ does not run: compile it/)
+})
+
 test('a broken tenant is a problem that does not stop the others', (t) => {
   const directory = openSource(folder(t, {
     'good.test/server.js': '',
@@ -76,7 +87,7 @@ test('a broken tenant is a problem that does not stop the others', (t) => {
   assert.deepEqual(directory.patterns(), ['good.test'])
   const problems = Object.fromEntries(directory.problems().map(({ pattern, message }) => [pattern, message]))
   assert.match(problems['Upper.test'] ?? '', /must be named 'upper\.test'/)
-  assert.match(problems['empty.test'] ?? '', /no entry: .*server, index, src\/server/)
+  assert.match(problems['empty.test'] ?? '', /no entry: .*server, index, app, src\/server/)
   assert.match(problems['syntax.test'] ?? '', /tenant\.json cannot be read/)
   assert.match(problems['list.test'] ?? '', /tenant\.json holds no object/)
   assert.match(problems['lost.test'] ?? '', /'nowhere\.js' does not exist/)
