@@ -63,7 +63,8 @@ export async function describeDirectory(
   if (options.lane === 'handoff') demandHandoff(options, obstacleIn(options, openDescriptors() !== undefined))
   const patterns = directory.patterns()
   const problems = [...directory.problems()]
-  const { complaint } = await describeCertificate(tls === undefined ? undefined : resolveTls(tls).standard, undefined)
+  const standard = tls === undefined ? undefined : resolveTls(tls).standard
+  const { complaint } = await describeCertificate(standard, undefined)
   if (complaint !== undefined) problems.push({ pattern: DEFAULT_PATTERN, message: complaint })
   if (patterns === undefined) return { options, tenants: undefined, problems }
   const tenants: TenantDescription[] = []
@@ -73,6 +74,10 @@ export async function describeDirectory(
     if (found === undefined || found.pattern !== pattern) continue
     const { certificate, complaint } = await describeCertificate(found.tenant.tls, hostOf(pattern))
     if (complaint !== undefined) problems.push({ pattern, message: complaint })
+    if (tls !== undefined && standard === undefined && found.tenant.tls === undefined) {
+      const message = 'there is no certificate for it: every handshake is refused; give it one, or the server one for all (tls.cert)'
+      problems.push({ pattern, message })
+    }
     const described = { ...describeTenant(found, port), certificate }
     tenants.push(described)
     const name = described.mounts[0]?.processGroup ?? ''

@@ -1,6 +1,8 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { describeDirectory } from '../src/describe.ts'
+import { resolveCertificate } from '../src/group/certificate-source.ts'
+import type { ListenTls } from '../src/http/tls-options.ts'
 import type { ResolvedTenant, TenantDirectory } from '../src/group/tenant.ts'
 import { createAllowList } from '../src/label/allow.ts'
 import { createLabel } from '../src/label/expand.ts'
@@ -98,4 +100,18 @@ test('threads of a tenant whose context is the main thread of a daemon are a pro
   assert.deepEqual(problems.map(({ pattern }) => pattern), ['broken.test', 'a.test'])
   assert.match(problems[1]?.message ?? '', /threads is 4/)
   assert.equal(tenants?.[0]?.threads, 4)
+})
+
+test('where TLS is asked for and the server has no certificate, a tenant without one is a problem', async () => {
+  const source = directory({
+    'a.test': tenant('%{HOST}'),
+    'b.test': { ...tenant('%{HOST}'), tls: resolveCertificate('tls', { cert: 'b.pem', key: 'b.key' }, '/srv') },
+  })
+  const about = async (tls?: ListenTls): Promise<string[]> => {
+    const { problems } = await describeDirectory(source, options, 443, tls)
+    return problems.filter(({ message }) => message.includes('no certificate for it')).map(({ pattern }) => pattern)
+  }
+  assert.deepEqual(await about({}), ['a.test'])
+  assert.deepEqual(await about({ cert: 'all.pem', key: 'all.key' }), [])
+  assert.deepEqual(await about(), [], 'plain HTTP needs none')
 })
