@@ -104,7 +104,7 @@ test('docs/architecture.md lists exactly the words of front and daemon, with the
 })
 
 const STATES = [
-  ['Context', 'context/live-context.ts'], ['Spare', 'context/spare.ts'], ['Group', 'group/group.ts'], ['Daemon', 'context/daemon.ts'], ['Runtime', 'runtime.ts'],
+  ['Context', 'context/live-context.ts'], ['Spare', 'context/spare.ts'], ['Group', 'group/group-state.ts'], ['Daemon', 'context/daemon.ts'], ['Runtime', 'runtime.ts'],
 ] as const
 for (const [thing, file] of STATES) {
   test(`docs/architecture.md shows the states of a ${thing.toLowerCase()} as ${file} has them`, () => {

@@ -1,28 +1,17 @@
 import type { Context, ContextEnd } from '../context/context.ts'
 import { asTenantryError, TenantryError, type ErrorCode } from '../errors.ts'
-import { publish, watched, type EndReason } from '../events.ts'
-import { StateMachine, type Transitions } from '../state.ts'
+import type { EndReason } from '../events.ts'
 import type { GroupView } from './admission.ts'
 import { Failures } from './backoff.ts'
 import { specOf } from './context-spec.ts'
 import type { GroupHost } from './group-host.ts'
 import { GroupLease } from './group-lease.ts'
+import { GroupStateMachine, type GroupState } from './group-state.ts'
 import type { GroupTarget, Lease } from './lease.ts'
 import { Member, type MemberOwner } from './member.ts'
 import { Members } from './members.ts'
 import type { Registered } from './registry.ts'
 import { WaitQueue, type Waiting } from './wait-queue.ts'
-
-export type GroupState = 'starting' | 'serving' | 'failed' | 'draining' | 'closed'
-
-const TRANSITIONS: Transitions<GroupState> = {
-  starting: ['serving', 'failed', 'draining', 'closed'],
-  // The last context that served is gone, and another one starts already.
-  serving: ['starting', 'draining', 'failed', 'closed'],
-  failed: ['starting', 'closed'],
-  draining: ['closed'],
-  closed: [],
-}
 
 /** A group that was asked for within so long is in use, though nothing is in flight; milliseconds. */
 const IN_USE = 60_000
@@ -34,7 +23,7 @@ const IN_USE = 60_000
 export class Group implements Registered, GroupView, MemberOwner {
   readonly target: GroupTarget
   readonly #host: GroupHost<Group>
-  readonly #state: StateMachine<GroupState>
+  readonly #state: GroupStateMachine
   readonly #queue: WaitQueue
   /** Hears once how the start went: that of all contexts for which there is room. A reload waits for it. */
   #onOutcome: ((error?: TenantryError) => void) | undefined
@@ -44,7 +33,6 @@ export class Group implements Registered, GroupView, MemberOwner {
   #latest: Member | undefined
   readonly #failures = new Failures()
   #usedAt: number
-  #reason: EndReason | undefined
 
   /** `leaving`: a context that parts from its group and drains in one of its own. */
   constructor(
@@ -55,12 +43,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     this.#onOutcome = onOutcome
     this.#queue = new WaitQueue(host.clock)
     this.#usedAt = host.clock.now()
-    const initial = leaving === undefined ? 'starting' : 'serving'
-    this.#state = new StateMachine<GroupState>('group', TRANSITIONS, initial, (to, from) => {
-      if (!watched('tenantry:group:state')) return
-      const { label, processGroup } = target
-      publish('tenantry:group:state', { label, processGroup, from, to, reason: this.#reason })
-    })
+    this.#state = new GroupStateMachine(target, leaving === undefined ? 'starting' : 'serving')
     if (leaving === undefined) return
     leaving.owner = this
     this.#members.add(leaving)
@@ -181,13 +164,13 @@ export class Group implements Registered, GroupView, MemberOwner {
 
   /** A failed group is to start again: launch() follows when there is a place. */
   restart(): void {
-    this.#move('starting', undefined)
+    this.#state.move('starting', undefined)
   }
 
   /** Nobody waits for the start any more: it does not happen. A back-off stays remembered. */
   abandon(): void {
     if (!this.#state.is('starting') || this.holdsContext || this.wanted) return
-    if (this.failures > 0) this.#move('failed', undefined)
+    if (this.failures > 0) this.#state.move('failed', undefined)
     else this.#close(undefined)
   }
 
@@ -215,7 +198,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     }
     const { inUse } = this
     const wasServing = this.#state.is('serving')
-    this.#move('draining', reason)
+    this.#state.move('draining', reason)
     this.#host.onRetire(this, reason, inUse)
     for (const member of this.members) {
       if (member.isReady) this.#drain(member, reason)
@@ -282,7 +265,7 @@ export class Group implements Registered, GroupView, MemberOwner {
     member.begin(random())
     if (this.#state.is('starting')) {
       this.#usedAt = clock.now()
-      this.#move('serving', undefined)
+      this.#state.move('serving', undefined)
       this.#serveQueue()
     }
     this.#seek()
@@ -326,19 +309,19 @@ export class Group implements Registered, GroupView, MemberOwner {
     if (!hasServed && !isInnocent) this.#failures.add(this.#host.clock.now(), this.#host.random())
     if (this.holdsContext) {
       if (this.#members.next() !== undefined) this.#serveQueue()
-      else if (wasServing) this.#move('starting', reason)
+      else if (wasServing) this.#state.move('starting', reason)
       this.#seek()
       return
     }
     // A further one that could not start holds nobody up.
     if (hasServed) this.#failures.forget()
-    this.#move('failed', reason)
+    this.#state.move('failed', reason)
     if (this.#queue.size > 0 && (isInnocent || hasServed)) this.#host.onBereft(this)
     else this.giveUp(error)
   }
 
   #close(reason: EndReason | undefined, error?: TenantryError): void {
-    this.#move('closed', reason)
+    this.#state.move('closed', reason)
     this.#host.onClosed(this)
     this.giveUp(error ?? this.#replaced(reason))
   }
@@ -377,7 +360,7 @@ export class Group implements Registered, GroupView, MemberOwner {
   /** The contexts of a draining group that have finished their work may go. */
   #settle(): void {
     if (this.#queue.size > 0) return
-    for (const member of this.members) if (member.isReady && !member.busy) member.letGo(this.#reason)
+    for (const member of this.members) if (member.isReady && !member.busy) member.letGo(this.#state.reason)
   }
 
   #onLeave(): void {
@@ -390,10 +373,5 @@ export class Group implements Registered, GroupView, MemberOwner {
   #seek(): void {
     if (this.short) this.#host.onShort(this)
     if (this.#state.is('serving') && this.#members.areReady) this.#tell()
-  }
-
-  #move(to: GroupState, reason: EndReason | undefined): void {
-    this.#reason = reason
-    this.#state.to(to)
   }
 }
