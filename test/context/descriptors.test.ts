@@ -17,6 +17,12 @@ const { duplicate, send, receive } = {
   receive: (socket: number) => descriptors!.receive(socket),
 }
 
+/** O_CLOEXEC, as the kernel shows it. */
+function closesInPrograms(fd: number): boolean {
+  const [, flags] = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? []
+  return (Number.parseInt(String(flags), 8) & 0o2000000) !== 0
+}
+
 const BESIDE = new Uint8Array([1, 2, 3])
 
 test('where this is 64-bit Linux and koffi is installed, descriptors can be duplicated', () => {
@@ -37,8 +43,7 @@ test('a duplicate names the same file, has a number of its own, and no started p
   const own = duplicate(fd)
   assert.ok(own !== undefined && own !== fd && own >= 3)
   assert.equal(fstatSync(own).ino, fstatSync(fd).ino)
-  // O_CLOEXEC, as the kernel shows it.
-  assert.ok((Number.parseInt(/^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${own}`, 'utf8'))![1]!, 8) & 0o2000000) !== 0)
+  assert.ok(closesInPrograms(own))
   assert.notEqual(spawnSync('readlink', [`/proc/self/fd/${own}`]).stdout.toString(), readlinkSync(`/proc/self/fd/${own}`) + '\n')
   closeSync(own)
   assert.equal(fstatSync(fd).isCharacterDevice(), true)
@@ -77,6 +82,7 @@ test('a descriptor crosses a Unix socket with the bytes beside it, each with its
     assert.ok(taken !== undefined && taken.fd !== fd)
     assert.deepEqual([...taken.bytes], [index, 7])
     assert.equal(readlinkSync(`/proc/self/fd/${taken.fd}`), name)
+    assert.ok(closesInPrograms(taken.fd), 'no program that a tenant starts has it')
     closeSync(taken.fd)
   }
   assert.equal(receive(there), undefined)
