@@ -81,11 +81,11 @@ export function replyWithError(req: http.IncomingMessage, res: http.ServerRespon
   res.end(req.method === 'HEAD' ? undefined : body)
 }
 
-/** The same for a connection that has no response; it closes. */
-export function rawErrorReply(error: TenantryError): string {
-  const { status, title, fields, body } = errorReply(error, undefined)
+/** The same for a connection that has no response, or none that is ours to use; it closes. `req`: where one is known. */
+export function rawErrorReply(error: TenantryError, req?: http.IncomingMessage): string {
+  const { status, title, fields, body } = errorReply(error, req?.headers.accept)
   const lines = [...fields, ['Connection', 'close'] as const].map(([name, value]) => `${name}: ${value}\r\n`)
-  return `HTTP/1.1 ${status} ${title}\r\n${lines.join('')}\r\n${body}`
+  return `HTTP/1.1 ${status} ${title}\r\n${lines.join('')}\r\n${req?.method === 'HEAD' ? '' : body}`
 }
 
 /** Answers an upgrade that no application will see, and closes: a client that keeps its half open holds nothing. */

@@ -323,7 +323,7 @@ export class HandedConnection implements Watched {
       res.req.destroy(heard)
       socket.destroy()
     }
-    socket.end(rawErrorReply(error), leave)
+    socket.end(rawErrorReply(error, res.req), leave)
     socket.once('close', this.#handing.sweep.clock.after(FAREWELL, leave))
   }
 

@@ -47,6 +47,16 @@ async function send(t: TestContext, port: number, text: string): Promise<string>
   return all
 }
 
+test('who accepts application/problem+json gets the code in it on a connection that was handed over, and HEAD no body', { skip }, async (t) => {
+  const { port } = await open(t, { handlerTimeout: 300 })
+  const problem = await send(t, port, 'GET /never HTTP/1.1\r\nHost: a.test\r\nAccept: application/problem+json\r\n\r\n')
+  const [head = '', body = ''] = problem.split('\r\n\r\n')
+  assert.match(head, /^HTTP\/1\.1 504 [^]*\r\nContent-Type: application\/problem\+json\r\n/)
+  assert.equal((JSON.parse(body) as { code: string }).code, 'ERR_HANDLER_TIMEOUT')
+  const bare = await send(t, port, 'HEAD /never HTTP/1.1\r\nHost: a.test\r\n\r\n')
+  assert.match(bare, /^HTTP\/1\.1 504 [^]*\r\n\r\n$/)
+})
+
 for (const [what, options, request, status, code] of [
   ['bodyLimit', { bodyLimit: 5 }, 'POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n123456\r\n', 413, 'ERR_BODY_TOO_LARGE'],
   ['bodyTimeout', { bodyTimeout: 300, bodyMinRate: 0 }, 'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\n123', 408, 'ERR_READ_TIMEOUT'],
