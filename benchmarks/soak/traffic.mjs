@@ -152,17 +152,19 @@ export class Traffic {
       count.misdirected += 1
       outcome = await run(this.#fresh)
     }
-    const broken = { what, host, fault: outcome.fault, reused: outcome.reused, at: new Date(from).toISOString() }
-    if (this.#lane !== 'relay' && outcome.fault !== undefined && outcome.silent && !outcome.left) {
-      if (idempotent) {
-        const to = Date.now()
-        outcome = await run(this.#fresh)
-        await this.#explainBreak(broken, from, to, (reason) => count.retry(reason, { ...broken, reason }))
-      } else if (outcome.reused) {
-        await this.#explainBreak(broken, from, Date.now(), (reason) => count.race(reason, { ...broken, reason }))
-        return
-      }
+    const asked = { what, host, from, since, excused, check, timed }
+    if (this.#lane === 'relay' || outcome.fault === undefined || !outcome.silent || outcome.left) {
+      await this.#judge(asked, outcome)
+    } else if (idempotent) {
+      const first = this.#explainBreak(asked, outcome, (reason, example) => count.retry(reason, example))
+      await Promise.all([first, this.#judge(asked, await run(this.#fresh))])
+    } else {
+      await this.#explainBreak(asked, outcome, (reason, example, violent) => violent ? count.die(reason, example) : count.race(reason, example))
     }
+  }
+
+  async #judge({ what, host, from, since, excused, check, timed }, outcome) {
+    const count = this.#count
     const { status, code, fault, left } = outcome
     if (left) {
       count.left += 1
@@ -194,11 +196,19 @@ export class Traffic {
     await this.#explain({ what, host, status, code, fault, at: new Date(from).toISOString() }, from)
   }
 
-  /** A connection that was handed over breaks off when its context ends, for whatever reason, and for no other one. */
-  async #explainBreak(example, from, to, explained) {
-    const end = await this.#endOf(() => this.#command.endsOf(example.host, from - BEFORE, to + DRAINED)[0], to + DRAINED)
-    if (end !== undefined) explained(end.reason)
-    else this.#count.lose({ ...example, milliseconds: to - from })
+  /**
+   * A connection that was handed over breaks off when its context dies; one that is kept, and closes as its context goes in
+   * peace, may meet a request on its way. For no other reason.
+   */
+  async #explainBreak({ what, host, from }, { fault, reused }, explained) {
+    const to = Date.now()
+    const example = { what, host, fault, reused, at: new Date(from).toISOString() }
+    const death = () => this.#deathOf(host, from - BEFORE, to + AFTER)
+    const find = () => death() ?? (reused ? this.#command.endsOf(host, from - BEFORE, to + DRAINED)[0] : undefined)
+    const end = await this.#endOf(find, to + (reused ? DRAINED : AFTER))
+    if (end === undefined) return this.#count.lose({ ...example, milliseconds: to - from })
+    const { contextId, reason } = end
+    explained(reason, { ...example, contextId, reason }, end === death())
   }
 
   /** What `find` finds until then: the log says so a moment later. */

@@ -23,10 +23,12 @@ export interface Prison {
   readonly kill: () => Promise<void>
 }
 
-/** On the relay, where a client hears what became of its request; handed over, its connection breaks off. */
-export async function openPrison(folder: string, flags: readonly string[] = LIMITS): Promise<Prison> {
+/** How connections reach a context. Handed over, a client does not hear what became of it: its connection breaks off. */
+export type PrisonLane = 'relay' | 'handoff'
+
+export async function openPrison(folder: string, lane: PrisonLane, flags: readonly string[] = LIMITS): Promise<Prison> {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TENANTRY_|NODE_TEST)/.test(name)))
-  const child = spawn(process.execPath, [MAIN, 'serve', folder, '--lane', 'relay', '--port', '0', ...flags], {
+  const child = spawn(process.execPath, [MAIN, 'serve', folder, '--lane', lane, '--port', '0', ...flags], {
     env, detached: true, stdio: ['ignore', 'pipe', 'ignore'],
   })
   const pid = child.pid as number

@@ -7,10 +7,12 @@ import { subscribe } from 'node:diagnostics_channel'
 let warnings = 0
 process.on('warning', ({ name }) => { if (name !== 'ExperimentalWarning') warnings++ })
 
-/** Requests that were given to a context and have not come to an end. */
+/** Requests that were given to a context and have not come to an end. Who listens for them keeps connections on the relay. */
 let open = 0
-subscribe('tenantry:request:start', () => { open++ })
-for (const end of ['finish', 'error']) subscribe(`tenantry:request:${end}`, () => { open-- })
+if (!process.argv.includes('handoff')) {
+  subscribe('tenantry:request:start', () => { open++ })
+  for (const end of ['finish', 'error']) subscribe(`tenantry:request:${end}`, () => { open-- })
+}
 
 process.on('message', () => {
   // Twice: what a finalizer lets go of is garbage of the next collection.

@@ -47,6 +47,9 @@ const SERVE = ['dist/cli/main.js', 'serve', '--port', '0']
 /** One process, so that its descriptors and memory are all there is to count. */
 export const THREADS: Server = { args: [...SERVE, '--processes', '0'] }
 
+/** The same, whose contexts serve the clients' connections themselves. */
+export const HANDED: Server = { args: [...SERVE, '--processes', '0', '--lane', 'handoff'] }
+
 /** The front, and a daemon in which the tenants are: what the command does by default, with a daemon that can collect. */
 export const DAEMON: Server = { args: SERVE, inDaemon: true }
 const CONFIGURATION = {
@@ -184,6 +187,15 @@ export class Siege {
 
   get alive(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Ends the server in peace, and says how many connections took which lane. */
+  async end(): Promise<{ readonly handoff: number; readonly relay: Readonly<Record<string, number>> }> {
+    await this.#neighbours.close()
+    this.#child.kill('SIGTERM')
+    await once(this.#child, 'close')
+    const { lanes } = this.log.find(({ msg }) => msg === 'closed') as unknown as { lanes: { handoff: number; relay: Record<string, number> } }
+    return lanes
   }
 
   /** The front, and its daemon where there is one. */

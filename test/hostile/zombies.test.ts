@@ -20,7 +20,7 @@ const BOUND = 8000
 
 test('past maxZombies the command starts nothing, serves who lives, and SIGTERM still ends it', async (t) => {
   const folder = await tenantFolder(t, { 'stuck.test': STUCK, 'live.test': STUCK, 'late.test': STUCK })
-  const prison = await openPrison(folder, [...FLAGS, '--max-zombies', '0'])
+  const prison = await openPrison(folder, 'relay', [...FLAGS, '--max-zombies', '0'])
   t.after(prison.kill)
   assert.equal((await ask(prison.port, 'live.test')).status, 200)
   assert.equal(await attack(prison.port, 'stuck.test', 6000), '502 `ERR_CONTEXT_DEADLOCK`')
@@ -39,7 +39,7 @@ test('past maxZombies the command starts nothing, serves who lives, and SIGTERM 
 
 test('up to maxZombies others are started beside a zombie', async (t) => {
   const folder = await tenantFolder(t, { 'stuck.test': STUCK, 'late.test': STUCK })
-  const prison = await openPrison(folder, [...FLAGS, '--max-zombies', '1'])
+  const prison = await openPrison(folder, 'relay', [...FLAGS, '--max-zombies', '1'])
   t.after(prison.kill)
   await attack(prison.port, 'stuck.test', 6000)
   await eventually('there is a zombie', () => prison.log.some(({ msg }) => msg.includes('as a zombie')))
