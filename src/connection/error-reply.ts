@@ -81,7 +81,7 @@ export function replyWithError(req: http.IncomingMessage, res: http.ServerRespon
   res.end(req.method === 'HEAD' ? undefined : body)
 }
 
-/** The same for a connection that has no response, or none that is ours to use; it closes. `req`: where one is known. */
+/** The same without a response of Node's; it closes. */
 export function rawErrorReply(error: TenantryError, req?: http.IncomingMessage): string {
   const { status, title, fields, body } = errorReply(error, req?.headers.accept)
   const lines = [...fields, ['Connection', 'close'] as const].map(([name, value]) => `${name}: ${value}\r\n`)
