@@ -41,7 +41,7 @@ export interface ErrorReply {
   readonly body: string
 }
 
-/** The text of an error's answer; `accept` is the request's field of that name. */
+/** The text of an error's answer; `accept`: the request's field. */
 export function errorReply(error: TenantryError, accept: string | null | undefined): ErrorReply {
   const status = error.status ?? 500
   const wantsProblem = accept?.includes('application/problem+json') === true
@@ -62,7 +62,7 @@ export function errorReply(error: TenantryError, accept: string | null | undefin
 /**
  * The one place that answers for Tenantry itself on a response of Node's. Sends
  * nothing when an answer has already begun: then the connection is destroyed, so
- * that the client sees a truncated answer and not a complete one.
+ * that the client sees that it is cut.
  */
 export function replyWithError(req: http.IncomingMessage, res: http.ServerResponse, error: TenantryError): void {
   if (isGone(res)) return
