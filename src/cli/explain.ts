@@ -67,12 +67,17 @@ function asText({ request, ...steps }: Explanation): string {
     ['group', applicationGroup === null ? undefined : `${named(applicationGroup, '%{GLOBAL}')}; its key: ${applicationGroup.key}`],
     ['process', processGroup === null ? undefined : named(processGroup, 'this one')],
     ['limits', limits === null ? undefined : Object.entries<number>({ ...limits }).map(([name, value]) => shown(name, value)).join(', ')],
-    ['tls', certificate === null ? undefined : `the tenant's own certificate, for ${certificate.hosts} until ${certificate.validTo.slice(0, 10)}`],
+    ['tls', tenant === null ? undefined : certificateText(certificate, encrypted)],
     ['lane', lane === null ? undefined : laneText(lane, encrypted)],
     ['problem', problem === null ? undefined : `${problem.pattern}: ${problem.message}`],
     ['answer', refusal === null ? "the application's" : `${refusal.status} ${refusal.code}: ${refusal.message}`],
   ]
   return rows.flatMap(([title, text]) => (text === undefined ? [] : [`${title.padEnd(10)}  ${text}\n`])).join('')
+}
+
+function certificateText(certificate: Explanation['certificate'], encrypted: boolean): string | undefined {
+  if (certificate !== null) return `the tenant's own certificate, for ${certificate.hosts} until ${certificate.validTo.slice(0, 10)}`
+  return encrypted ? "the server's own certificate; where it has none, the handshake is refused" : undefined
 }
 
 function laneText({ name, why }: NonNullable<Explanation['lane']>, encrypted: boolean): string {

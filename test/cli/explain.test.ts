@@ -76,6 +76,16 @@ test('a connection that is handed over is explained, and over TLS whose is not',
   assert.match(String(await laneOf(true)), /^lane        hand-off; relay for a client that offers HTTP\/2/)
 })
 
+test('a tenant without a certificate is said to need the server\'s own, where TLS is asked for', async (t) => {
+  const tlsOf = async (encrypted: boolean): Promise<string | undefined> => {
+    const world = worldOf(t, { ...SERVED, certificate: null, request: { ...SERVED.request, encrypted } })
+    await run(['explain', 'a.example.test'], world)
+    return world.out.join('').split('\n').find((line) => line.startsWith('tls'))
+  }
+  assert.equal(await tlsOf(false), undefined)
+  assert.match(String(await tlsOf(true)), /^tls         the server's own certificate; where it has none, the handshake is refused/)
+})
+
 test('a refusal is explained, too, and is exit code 1', async (t) => {
   const world = worldOf(t, REFUSED)
   assert.deepEqual(await run(['explain', 'a.example.test', 'tenants'], world), { code: 1, stuck: false })
