@@ -7,11 +7,13 @@ import { Arrival } from '../../src/http/arrival.ts'
 import { takeEarlyRefusal } from '../../src/http/early-refusal.ts'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
+import type { OfferedConnection } from '../../src/context/context.ts'
+import type { GroupTarget, Lease } from '../../src/group/lease.ts'
 import type { ArrivalHost } from '../../src/http/arrival.ts'
 import type { ReadOpening } from '../../src/http/opening.ts'
 
 /** One connection that has arrived, and what is heard of it. */
-async function arrive(t: TestContext, read: ReadOpening): Promise<{ client: net.Socket; server: net.Socket; heard: string[] }> {
+async function arrive(t: TestContext, read: ReadOpening, acquire?: ArrivalHost['acquire']): Promise<{ client: net.Socket; server: net.Socket; heard: string[] }> {
   const listening = net.createServer().listen(0, '127.0.0.1')
   t.after(() => listening.close())
   await once(listening, 'listening')
@@ -22,7 +24,7 @@ async function arrive(t: TestContext, read: ReadOpening): Promise<{ client: net.
   const heard: string[] = []
   const host: ArrivalHost = {
     read,
-    acquire: () => { throw new Error('nobody is asked for a slot') },
+    acquire: acquire ?? (() => { throw new Error('nobody is asked for a slot') }),
     onSpoken: () => heard.push('spoken'),
     onOver: () => {},
     onHandedOver: () => heard.push('handed over'),
@@ -69,4 +71,28 @@ test('bytes that are not enough are kept until they are, and put back as they ca
   assert.deepEqual(seen, ['ab', 'abcd', 'abcdef'])
   assert.deepEqual(heard, ['spoken', 'hello'])
   assert.equal(rest(server), 'abcdef')
+})
+
+test('of what a client sends while its group starts a bounded part is read, and all that was read moves along', async (t) => {
+  let grant: (lease: Lease) => void = () => {}
+  const target = {} as GroupTarget
+  const { client, server, heard } = await arrive(t, () => ({ target, hosts: ['a.test'] }), () => new Promise((resolve) => { grant = resolve }))
+  const sent = Buffer.alloc(8_000_000, 'x')
+  client.write(sent)
+  // Until nothing more is read: the kernel holds the rest.
+  for (let before = -1; before < server.bytesRead || server.bytesRead === 0;) {
+    before = server.bytesRead
+    await new Promise((resolve) => { setTimeout(resolve, 50) })
+  }
+  assert.ok(server.bytesRead < 300_000, `${server.bytesRead} bytes`)
+  let moved: { readonly bytes: number; readonly read: number; readonly left: number } | undefined
+  grant({
+    handOver: ({ socket, first }: OfferedConnection) => {
+      moved = { bytes: first.byteLength, read: socket.bytesRead, left: socket.readableLength }
+      return true
+    },
+  } as Lease)
+  while (moved === undefined) await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual([moved.bytes, moved.left], [moved.read, 0])
+  assert.deepEqual(heard, ['spoken', 'handed over'])
 })
