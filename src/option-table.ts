@@ -162,7 +162,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionSpec>> = {
   }),
   trimTimeout: duration('5s', '0 is off', {
     doc: 'How long a context may be idle before it collects its garbage and gives the memory back; Node 20 to 24 on Linux only.',
-    reason: 'it takes 20ms of CPU, once after requests; V8 leaves 2 to 5 MB in an idle thread',
+    reason: 'it takes 20ms of CPU, once after requests; V8 leaves 4 MB in an idle thread on Node 24',
   }),
   drainTimeout: duration('10s', '0 ends at once', {
     doc: 'How long requests in flight may go on when a context or the runtime closes.',

@@ -12,6 +12,7 @@ const TENANTS = 24
 const KINDS = {
   worker: 'a bare worker',
   context: 'a context in a thread',
+  untrimmed: 'without trimTimeout',
   daemon: 'a context in a daemon',
   process: 'a bare process',
 }

@@ -12,6 +12,7 @@ const file = (name) => fileURLToPath(new URL(name, import.meta.url))
 const APP = file('app.mjs')
 const KINDS = {
   context: () => tenants({}),
+  untrimmed: () => tenants({ trimTimeout: 0 }),
   daemon: () => tenants({ processGroup: 'pool', processGroups: { pool: {} } }),
   worker: () => async () => {
     await once(new Worker(file('density-worker.mjs'), { workerData: APP, env: {} }), 'message')

@@ -1,3 +1,5 @@
+import v8 from 'node:v8'
+
 /** Before anything of the tenant loads, which could replace it. */
 const { ArrayBuffer: Memory } = globalThis
 
@@ -28,25 +30,33 @@ function collect(): void {
   }
 }
 
+/** What a collection has to look at: of the young generation nearly all is garbage after requests, and costs nothing. */
+function oldHeap(): number {
+  const spaces = v8.getHeapSpaceStatistics().filter(({ space_name: name }) => !name.startsWith('new_'))
+  return spaces.reduce((sum, { space_used_size: used }) => sum + used, 0)
+}
+
 /** undefined where this Node has no way. */
 export const collectAll: (() => void) | undefined = CAN_COLLECT ? collect : undefined
 
 /** What an idle context holds is mostly garbage of its start, which V8 leaves where nothing allocates: it is collected once. */
 export class IdleMemory {
   readonly #collect: (() => void) | undefined
+  readonly #heapUsed: () => number
   #served = -1
   #since = 0
   #collected = false
 
-  constructor(collect: (() => void) | undefined) {
+  constructor(collect: (() => void) | undefined, heapUsed: () => number = oldHeap) {
     this.#collect = collect
+    this.#heapUsed = heapUsed
   }
 
   /**
    * Looks whether the context has been idle for `timeout` ms since it served, and collects once. Called with each
    * heartbeat, so that no request needs a timer. True: it has collected.
    */
-  look(now: number, timeout: number, served: number, isBusy: boolean, heapUsed: number): boolean {
+  look(now: number, timeout: number, served: number, isBusy: boolean): boolean {
     if (isBusy || served !== this.#served) {
       this.#served = served
       this.#since = now
@@ -55,7 +65,7 @@ export class IdleMemory {
     }
     if (this.#collect === undefined || this.#collected || timeout === 0 || now - this.#since < timeout) return false
     this.#collected = true
-    if (heapUsed > MOST_HEAP) return false
+    if (this.#heapUsed() > MOST_HEAP) return false
     this.#collect()
     return true
   }

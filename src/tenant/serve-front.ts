@@ -1,5 +1,4 @@
 import v8 from 'node:v8'
-import type { HeapInfo } from 'node:v8'
 import { MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Cell } from '../wire/scoreboard.ts'
@@ -29,11 +28,11 @@ export async function serveFront(
   beat(scoreboard)
   const memory = new IdleMemory(collectAll)
   setInterval(() => {
-    const { used_heap_size: heapUsed } = beat(scoreboard)
+    beat(scoreboard)
     const { isIdle } = service
     const trimTimeout = isIdle ? service.request.trimTimeout ?? 0 : 0
     const served = scoreboard.read('served')
-    if (memory.look(Date.now(), trimTimeout, served, !isIdle, heapUsed)) scoreboard.add(Cell.trims, 1)
+    if (memory.look(Date.now(), trimTimeout, served, !isIdle)) scoreboard.add(Cell.trims, 1)
   }, HEARTBEAT_INTERVAL).unref()
   const carrier = await open(link, (batch) => service.channel.receive(batch))
   const service: Service = new Service(carrier, scoreboard, {
@@ -81,10 +80,9 @@ function readThreadId(): number {
   }
 }
 
-function beat(scoreboard: Scoreboard): HeapInfo {
+function beat(scoreboard: Scoreboard): void {
   const heap = v8.getHeapStatistics()
   scoreboard.write(Cell.heapUsed, heap.used_heap_size)
   scoreboard.write(Cell.external, heap.external_memory)
   scoreboard.write(Cell.heartbeat, Date.now())
-  return heap
 }
