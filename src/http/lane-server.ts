@@ -76,7 +76,7 @@ export class LaneServer implements ArrivalHost {
   readonly onReturned = (socket: net.Socket): void => {
     this.#lanes.countReturned()
     this.#returned.add(socket)
-    if (this.#server.listening) this.#server.emit('connection', socket)
+    if (this.#server.listening && !socket.destroyed) this.#server.emit('connection', socket)
     else socket.destroy()
   }
 

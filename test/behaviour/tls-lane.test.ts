@@ -263,7 +263,7 @@ test('a refusal is decided once, and answered behind a handshake in the front', 
 
 test('contexts that die with connections in and before their handshake leave no descriptor behind', { skip }, async (t) => {
   const app = "export default (req, res) => { if (req.url === '/die') process.exit(); res.end() }"
-  const { port, runtime } = await openSecureHouse(t, { 'one.example.test': { ...ONE, 'index.mjs': app } }, {}, { maxStarts: 1000 })
+  const { port, runtime } = await openSecureHouse(t, { 'one.example.test': { ...ONE, 'index.mjs': app } }, {}, { maxStarts: 1000, spares: 0 })
   const count = (): number => readdirSync('/proc/self/fd').length
   const round = async (): Promise<void> => {
     const sockets = await Promise.all([1, 2, 3].map(() => connect(t, port, 'one.example.test')))
@@ -280,6 +280,6 @@ test('contexts that die with connections in and before their handshake leave no 
   await eventually('all is closed', () => runtime.stats().list.every(({ handed }) => handed.connections === 0))
   const before = count()
   for (let times = 0; times < 8; times++) await round()
-  // 48 connections: one of each round would show. A thread that starts has one descriptor more for a moment.
+  // 48 connections: one of each round would show. A spare that starts only now would, too.
   await eventually('what is open is what was open', () => count() < before + 4)
 })
