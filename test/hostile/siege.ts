@@ -195,7 +195,7 @@ export class Siege {
     this.#child.kill('SIGTERM')
     await once(this.#child, 'close')
     // A context that took a request for open that is not would have been cut when drainTimeout was over.
-    const ends = this.log.filter(({ msg }) => msg === 'context ended').map(({ exitCode }) => exitCode)
+    const ends = this.log.filter(({ msg }) => msg.startsWith('context ended')).map(({ exitCode }) => exitCode)
     assert.deepEqual(new Set(ends), new Set([0]), 'every context ended by itself')
     const { lanes } = this.log.find(({ msg }) => msg === 'closed') as unknown as { lanes: { handoff: number; relay: Record<string, number> } }
     return lanes
