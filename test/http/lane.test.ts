@@ -113,6 +113,35 @@ test('a connection that its context does not take is served by the relay, and it
   raw.leave()
 })
 
+for (const isClosed of [false, true]) {
+  test(`a connection that comes back is ${isClosed ? 'closed by a server that no longer listens' : 'served by the relay, and not handed over again'}`, async (t) => {
+    const house = await openLanes(t)
+    let asked = 0
+    const back: (() => void)[] = []
+    house.groups.onAcquire = () => {
+      asked++
+      return {
+        ...house.groups.lease(),
+        handOver: ({ socket, first, onReturned }) => {
+          socket.pause().unshift(first)
+          back.push(() => onReturned?.(socket))
+          return true
+        },
+      }
+    }
+    const raw = await sent(house, HEAD)
+    await until(() => back.length === 1)
+    assert.deepEqual([house.lanes.stats().handoff, house.lanes.stats().relay], [1, {}])
+    if (isClosed) house.server.close()
+    back[0]?.()
+    if (isClosed) await raw.closed
+    else assert.ok(await raw.until('relayed'))
+    assert.deepEqual(house.relayed, isClosed ? [] : ['GET /x'])
+    assert.deepEqual([asked, house.lanes.stats().handoff, house.lanes.stats().relay], [1, 0, isClosed ? {} : { context: 1 }])
+    raw.leave()
+  })
+}
+
 test('a refusal is decided once, at once or later, and the ordinary server answers it; the next request is decided anew', async (t) => {
   const house = await openLanes(t)
   const refusal = new TenantryError('ERR_GROUP_LIMIT', 'full')
