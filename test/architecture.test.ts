@@ -40,7 +40,6 @@ const TABLE: Readonly<Record<string, Rule>> = {
 
 /** Each npm package, and the files that may import it: a folder, a file, or a file of the root. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  tinypool: ['context/thread.ts'],
   'lru-cache': ['group/', 'http/', 'ops/'],
   pino: ['ops/', 'cli/', 'runtime.ts'],
   'pino-pretty': ['ops/', 'cli/'],

@@ -13,6 +13,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from '../bundle.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const built = process.env.TENANTRY_TEST_FOLDER ?? join(root, 'build', 'test')
@@ -43,6 +44,9 @@ const files = entries
 
 // A filter with a slip in it must not look like success.
 if (files.length === 0) fail(`no test file matches ${filters.map((filter) => JSON.stringify(filter)).join(', ')}`)
+
+// What threads load is made anew, so that it is never older than what was compiled.
+if (process.env.TENANTRY_TEST_FOLDER === undefined) await bundle(join(root, 'build', 'src'))
 
 const started = performance.now()
 const totals = { tests: 0, suites: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0 }

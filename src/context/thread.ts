@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import { Tinypool } from 'tinypool'
+import { MessageChannel, MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { TenantryError } from '../errors.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
@@ -12,7 +11,6 @@ import { LiveContext } from './live-context.ts'
 import { readLines } from './output.ts'
 import { execArgvOf } from './permission.ts'
 import { Spare } from './spare.ts'
-import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import type { BootRequest, FrontAddress } from '../wire/boot-request.ts'
 import type { ContextSpec, OfferedConnection } from './context.ts'
@@ -25,7 +23,8 @@ import type { Vessel, VesselListener } from './vessel.ts'
  */
 const FAR_HEAP_LIMIT_MB = 4096
 
-const BOOT = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../tenant/boot.ts' : '../tenant/boot.js', import.meta.url))
+// One file, made by bundle.mjs; where Node runs our sources as they are, they are loaded one by one.
+const BOOT = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../tenant/boot.ts' : '../tenant/boot.cjs', import.meta.url))
 
 /** A context in a thread of this process. `nice`: how far it stands back for the front, 0 to 19; Linux only. */
 export function startThread(spec: ContextSpec, clock: Clock, nice = 0): LiveContext {
@@ -83,45 +82,27 @@ class LocalThread implements Vessel {
 /** What is heard of a thread, whoever its relay belongs to. */
 export type ThreadListener = Pick<VesselListener, 'onLine' | 'onExit'>
 
-/**
- * A worker thread with a context's code in it. Tinypool keeps the thread: one
- * pool with one thread and one task that never ends. What Tinypool leaves open
- * is closed here, each with a test in test/context/thread.test.ts: it hears
- * `error` but never `exit`, would respawn after a crash, and waits for ever in
- * destroy().
- */
+/** A worker thread with a context's code in it. It never holds the process: what waits for it does. */
 export class Thread {
   readonly scoreboard = new Scoreboard()
   readonly handover: Handover
   readonly #listener: ThreadListener
-  readonly #pool: Tinypool
   readonly #thread: Worker
   #crash: Error | undefined
 
   /** `spec`: undefined for one that waits for a tenant. `link`: its end of the relay, or where the front listens for it. */
   constructor(spec: ContextSpec | undefined, nice: number, link: MessagePort | FrontAddress, listener: ThreadListener) {
     this.#listener = listener
-    this.#pool = openPool(spec)
-    const worker = this.#pool.threads[0] as unknown as PooledWorker
-    this.#thread = worker.thread
-    // Tinypool holds the process for a worker whose port is closed; an idle context must not.
-    worker.ref = () => {}
-    // Tinypool waits for 'exit' with events.once(), which takes its listeners back when 'error' comes first: without this
-    // a thread that fails while it is being ended would throw here, and end the process.
-    worker.removeListener = (event, listener) => this.#thread.removeListener(event, listener)
-    this.#pool.options.minThreads = 0
-    this.#pool.on('error', () => {})
+    const { port1, port2 } = new MessageChannel()
+    this.handover = new Handover(port1)
+    const request: BootRequest = {
+      link, scoreboard: this.scoreboard.buffer, handover: port2, spare: spec === undefined, handsOver: openedDescriptors() !== undefined, nice,
+    }
+    this.#thread = startWorker(spec, request)
+    this.#thread.unref()
     this.#thread.on('error', (error: unknown) => this.#onError(error))
     this.#thread.on('exit', (code) => this.#onExit(code))
     readLines(this.#thread, (stream, line) => listener.onLine(stream, line))
-    const { port1, port2 } = new MessageChannel()
-    this.handover = new Handover(port1)
-    const task: BootRequest = {
-      link, scoreboard: this.scoreboard.buffer, handover: port2, spare: spec === undefined, handsOver: openedDescriptors() !== undefined, nice,
-    }
-    const transferList = link instanceof MessagePort ? [link, port2] : [port2]
-    // The task never ends; it rejects when the thread does, which 'exit' reports.
-    this.#pool.run(task, { filename: BOOT, transferList }).catch((error: unknown) => this.#onError(error))
   }
 
   cpuTime(): number {
@@ -129,8 +110,8 @@ export class Thread {
   }
 
   end(): void {
-    // Settles only if the thread ends by it, so it is never waited for. After an exit it frees what the pool still holds.
-    this.#pool.destroy().catch(() => {})
+    // Settles only if the thread ends by it, so it is never waited for.
+    this.#thread.terminate().catch(() => {})
   }
 
   #onError(error: unknown): void {
@@ -140,30 +121,23 @@ export class Thread {
   #onExit(exitCode: number): void {
     this.handover.close()
     this.#listener.onExit(exitCode, this.#crash)
-    this.end()
   }
 }
 
-/** What is mended of Tinypool's worker. */
-interface PooledWorker {
-  readonly thread: Worker
-  ref(): void
-  removeListener(event: string, listener: () => void): unknown
-}
-
-function openPool(spec: ContextSpec | undefined): Tinypool {
+function startWorker(spec: ContextSpec | undefined, request: BootRequest): Worker {
+  const { link, handover } = request
   try {
-    return new Tinypool({
-      filename: BOOT,
-      minThreads: 1,
-      maxThreads: 1,
-      // Atomics would freeze the thread's timers between tasks, and there is only one task.
-      useAtomics: false,
+    return new Worker(BOOT, {
+      workerData: request,
+      transferList: link instanceof MessagePort ? [link, handover] : [handover],
       env: spec === undefined ? {} : environmentOf(spec),
       ...execArgvOf(spec),
       resourceLimits: { maxOldGenerationSizeMb: FAR_HEAP_LIMIT_MB },
     })
   } catch (cause) {
+    // Else both would be held open.
+    handover.close()
+    if (link instanceof MessagePort) link.close()
     const label = spec?.label
     const whose = label === undefined ? 'to be spare' : `for '${label}'`
     const message = `No thread could be started ${whose}: ${cause instanceof Error ? cause.message : String(cause)}`
