@@ -40,6 +40,7 @@ const TABLE: Readonly<Record<string, Rule>> = {
 
 /** Each npm package, and the files that may import it: a folder, a file, or a file of the root. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  tinypool: ['context/thread.ts'],
   'lru-cache': ['group/', 'http/', 'ops/'],
   pino: ['ops/', 'cli/', 'runtime.ts'],
   'pino-pretty': ['ops/', 'cli/'],
@@ -54,7 +55,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const FRAMEWORKS = ['fastify', 'koa', 'hono', '@hono/node-server', 'express', 'fastify-plugin']
 
 /** What every tenant pays for: modules and bytes of source that a fresh context loads. Tighten, never loosen lightly. */
-const BOOT_BUDGET = { modules: 26, bytes: 104_900 }
+const BOOT_BUDGET = { modules: 26, bytes: 105_500 }
 
 /** What a context loads later, or not: the way to its front in a daemon, a spare's rehearsal, and for handed connections, plain or TLS. */
 const LATE = ['tenant/front-link.ts', 'tenant/rehearsal.ts', 'tenant/handed-server.ts', 'tenant/handed-tls.ts']

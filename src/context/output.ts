@@ -6,9 +6,10 @@ import type { Worker } from 'node:worker_threads'
 export const MAX_LINE: number = 8 * 1024
 
 /**
- * Takes a thread's stdout and stderr away from the process's own, where Node pipes them, and hands them on line by line.
- * (Told not to pipe them, it would hold the process for as long as somebody reads them.) Reading goes on without a
- * listener, since a thread whose output nobody reads fills its own memory.
+ * Takes a thread's stdout and stderr away from the process's own (Node pipes
+ * them there unless told otherwise, and Tinypool does not tell) and hands them
+ * on line by line. Reading goes on without a listener, since a thread whose
+ * output nobody reads fills its own memory.
  */
 export function readLines(thread: Worker, onLine: (stream: 'stdout' | 'stderr', line: string) => void): void {
   for (const name of ['stdout', 'stderr'] as const) {

@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ContextSpec } from './context.ts'
+
+const require = createRequire(import.meta.url)
 
 /** Our own code, which every context has to read. */
 const OWN_CODE = fileURLToPath(new URL('..', import.meta.url))
@@ -40,7 +43,12 @@ export function permissionFlag(): string {
 
 /** What every context and every daemon reads of ours. */
 export function ownCode(): string[] {
-  return [OWN_CODE, ...packageFiles(OWN_CODE)]
+  return [
+    OWN_CODE,
+    ...packageFiles(OWN_CODE),
+    ...ancestors(OWN_CODE).map((folder) => path.join(folder, 'node_modules', 'tinypool')),
+    path.join(path.dirname(require.resolve('tinypool')), '..'),
+  ]
 }
 
 function hostIsRestricted(): boolean {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import { MessageChannel, MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
+import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import { Tinypool } from 'tinypool'
 import { TenantryError } from '../errors.ts'
 import { PortCarrier } from '../wire/carrier.ts'
 import { Scoreboard } from '../wire/scoreboard.ts'
@@ -11,6 +12,7 @@ import { LiveContext } from './live-context.ts'
 import { readLines } from './output.ts'
 import { execArgvOf } from './permission.ts'
 import { Spare } from './spare.ts'
+import type { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.ts'
 import type { BootRequest, FrontAddress } from '../wire/boot-request.ts'
 import type { ContextSpec, OfferedConnection } from './context.ts'
@@ -82,27 +84,45 @@ class LocalThread implements Vessel {
 /** What is heard of a thread, whoever its relay belongs to. */
 export type ThreadListener = Pick<VesselListener, 'onLine' | 'onExit'>
 
-/** A worker thread with a context's code in it. It never holds the process: what waits for it does. */
+/**
+ * A worker thread with a context's code in it. Tinypool keeps the thread: one
+ * pool with one thread and one task that never ends. What Tinypool leaves open
+ * is closed here, each with a test in test/context/thread.test.ts: it hears
+ * `error` but never `exit`, would respawn after a crash, and waits for ever in
+ * destroy().
+ */
 export class Thread {
   readonly scoreboard = new Scoreboard()
   readonly handover: Handover
   readonly #listener: ThreadListener
+  readonly #pool: Tinypool
   readonly #thread: Worker
   #crash: Error | undefined
 
   /** `spec`: undefined for one that waits for a tenant. `link`: its end of the relay, or where the front listens for it. */
   constructor(spec: ContextSpec | undefined, nice: number, link: MessagePort | FrontAddress, listener: ThreadListener) {
     this.#listener = listener
-    const { port1, port2 } = new MessageChannel()
-    this.handover = new Handover(port1)
-    const request: BootRequest = {
-      link, scoreboard: this.scoreboard.buffer, handover: port2, spare: spec === undefined, handsOver: openedDescriptors() !== undefined, nice,
-    }
-    this.#thread = startWorker(spec, request)
-    this.#thread.unref()
+    this.#pool = openPool(spec)
+    const worker = this.#pool.threads[0] as unknown as PooledWorker
+    this.#thread = worker.thread
+    // Tinypool holds the process for a worker whose port is closed; an idle context must not.
+    worker.ref = () => {}
+    // Tinypool waits for 'exit' with events.once(), which takes its listeners back when 'error' comes first: without this
+    // a thread that fails while it is being ended would throw here, and end the process.
+    worker.removeListener = (event, listener) => this.#thread.removeListener(event, listener)
+    this.#pool.options.minThreads = 0
+    this.#pool.on('error', () => {})
     this.#thread.on('error', (error: unknown) => this.#onError(error))
     this.#thread.on('exit', (code) => this.#onExit(code))
     readLines(this.#thread, (stream, line) => listener.onLine(stream, line))
+    const { port1, port2 } = new MessageChannel()
+    this.handover = new Handover(port1)
+    const task: BootRequest = {
+      link, scoreboard: this.scoreboard.buffer, handover: port2, spare: spec === undefined, handsOver: openedDescriptors() !== undefined, nice,
+    }
+    const transferList = link instanceof MessagePort ? [link, port2] : [port2]
+    // The task never ends; it rejects when the thread does, which 'exit' reports.
+    this.#pool.run(task, { filename: BOOT, transferList }).catch((error: unknown) => this.#onError(error))
   }
 
   cpuTime(): number {
@@ -110,8 +130,8 @@ export class Thread {
   }
 
   end(): void {
-    // Settles only if the thread ends by it, so it is never waited for.
-    this.#thread.terminate().catch(() => {})
+    // Settles only if the thread ends by it, so it is never waited for. After an exit it frees what the pool still holds.
+    this.#pool.destroy().catch(() => {})
   }
 
   #onError(error: unknown): void {
@@ -121,23 +141,30 @@ export class Thread {
   #onExit(exitCode: number): void {
     this.handover.close()
     this.#listener.onExit(exitCode, this.#crash)
+    this.end()
   }
 }
 
-function startWorker(spec: ContextSpec | undefined, request: BootRequest): Worker {
-  const { link, handover } = request
+/** What is mended of Tinypool's worker. */
+interface PooledWorker {
+  readonly thread: Worker
+  ref(): void
+  removeListener(event: string, listener: () => void): unknown
+}
+
+function openPool(spec: ContextSpec | undefined): Tinypool {
   try {
-    return new Worker(BOOT, {
-      workerData: request,
-      transferList: link instanceof MessagePort ? [link, handover] : [handover],
+    return new Tinypool({
+      filename: BOOT,
+      minThreads: 1,
+      maxThreads: 1,
+      // Atomics would freeze the thread's timers between tasks, and there is only one task.
+      useAtomics: false,
       env: spec === undefined ? {} : environmentOf(spec),
       ...execArgvOf(spec),
       resourceLimits: { maxOldGenerationSizeMb: FAR_HEAP_LIMIT_MB },
     })
   } catch (cause) {
-    // Else both would be held open.
-    handover.close()
-    if (link instanceof MessagePort) link.close()
     const label = spec?.label
     const whose = label === undefined ? 'to be spare' : `for '${label}'`
     const message = `No thread could be started ${whose}: ${cause instanceof Error ? cause.message : String(cause)}`

@@ -39,12 +39,13 @@ export function harden(): void {
   const own = process as unknown as Record<string, unknown>
   for (const name of PROCESS_ESCAPES) if (typeof own[name] === 'function') own[name] = refuse(`process.${name}`)
   delete own['report']
+  delete own['__tinypool_state__']
   own['_kill'] = killOwnContext(own['_kill'] as Kill)
 
   const engine = v8 as unknown as Record<string, unknown>
   for (const name of V8_ESCAPES) if (typeof engine[name] === 'function') engine[name] = refuse(`v8.${name}`)
 
-  // Nobody listens at its other end, and what a main thread has is none.
+  // A message on it breaks Tinypool, and a closed port is what a main thread has: none.
   workerThreads.parentPort?.close()
   const threads = workerThreads as unknown as Record<string, unknown>
   threads['parentPort'] = null

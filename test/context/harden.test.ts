@@ -40,9 +40,10 @@ test('nothing that the keeper of the thread left behind can be found', async (t)
     import { createRequire } from 'node:module'
     const require = createRequire(import.meta.url)
     export default (req, res) => res.end(JSON.stringify([
+      typeof process.__tinypool_state__, Object.keys(process.env).filter((name) => /pool/i.test(name)),
       typeof process.mainModule, Object.keys(require.cache), typeof require.main, process.execArgv, process.argv.length]))`)
   await context.ready
-  assert.deepEqual(await askJson(context), ['undefined', [], 'undefined', [], 2])
+  assert.deepEqual(await askJson(context), ['undefined', [], 'undefined', [], 'undefined', [], 2])
 })
 
 for (const name of ['binding', '_linkedBinding', '_debugProcess', '_debugEnd', '_getActiveHandles', '_getActiveRequests']) {
