@@ -26,7 +26,7 @@ import type { Vessel, VesselListener } from './vessel.ts'
 const FAR_HEAP_LIMIT_MB = 4096
 
 // One file, made by bundle.mjs; where Node runs our sources as they are, they are loaded one by one.
-const BOOT = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../tenant/boot.ts' : '../tenant/boot.cjs', import.meta.url))
+const BOOT = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? '../tenant/boot.ts' : '../tenant/boot.mjs', import.meta.url))
 
 /** A context in a thread of this process. `nice`: how far it stands back for the front, 0 to 19; Linux only. */
 export function startThread(spec: ContextSpec, clock: Clock, nice = 0): LiveContext {
