@@ -2,7 +2,7 @@
  * `node bundle.mjs dist`: makes one CommonJS file of what a context's thread loads, `tenant/boot.cjs`, from the compiled
  * modules beside it. A start is so 4 to 9 ms shorter than with 24 ES modules (docs/starts.md), and what loads late still
  * runs late: its module's code is in the file, in a function that the first `import()` calls, so nothing exists twice.
- * `tenant/boot.mjs` requires it: to import it would first search it for the names that it exports, 8 to 10 ms on Node 20
+ * `tenant/boot.mjs` requires it: to import it would first search it for the names that it exports, 10 to 12 ms on Node 20
  * and 22. Not minified: a stack trace shows our names.
  */
 import { build } from 'esbuild'
